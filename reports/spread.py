@@ -1,0 +1,86 @@
+"""What repeated timings say: a median, how surely it is known, and how far the rounds lie apart.
+
+Medians and quartiles, because timings are skewed: a few rounds that the system interrupted would
+move a mean, and say nothing about the code.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Seconds: the median with its confidence interval, and the quartiles.
+
+    `low` and `high` are None where there are too few rounds for an interval (under 6), or where
+    the rounds themselves were not kept. `drift` is the median of the second half of the rounds
+    over that of the first.
+    """
+
+    median: float
+    low: float | None
+    high: float | None
+    q1: float
+    q3: float
+    rounds: int
+    drift: float | None = None
+
+    @property
+    def relative_iqr(self) -> float:
+        """The interquartile range as a share of the median."""
+        return (self.q3 - self.q1) / self.median
+
+
+def of(rounds: Sequence[float]) -> Spread:
+    """The spread of timings in seconds, in the order in which they were taken.
+
+    Raises:
+        ValueError: there are none, or one is not a positive finite number (a clock that stood still).
+    """
+    if not rounds:
+        raise ValueError("no rounds")
+    for number, value in enumerate(rounds):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+            raise ValueError(f"round {number} took {value!r} s: a time is a positive number")
+    ranked = sorted(rounds)
+    n = len(ranked)
+    rank = median_rank(n)
+    half = n // 2
+    return Spread(
+        median=quantile(ranked, 0.5),
+        low=ranked[rank - 1] if rank else None,
+        high=ranked[n - rank] if rank else None,
+        q1=quantile(ranked, 0.25),
+        q3=quantile(ranked, 0.75),
+        rounds=n,
+        drift=quantile(sorted(rounds[half:]), 0.5) / quantile(sorted(rounds[:half]), 0.5) if half >= 3 else None,
+    )
+
+
+def quantile(ranked: Sequence[float], share: float) -> float:
+    """The quantile of sorted values, linear between neighbours (Hyndman and Fan's type 7, NumPy's default)."""
+    place = (len(ranked) - 1) * share
+    below = math.floor(place)
+    above = min(below + 1, len(ranked) - 1)
+    return ranked[below] + (ranked[above] - ranked[below]) * (place - below)
+
+
+@functools.lru_cache(maxsize=256)
+def median_rank(n: int) -> int:
+    """The rank r such that the r-th smallest and the r-th largest of n values enclose the median, with 95 % confidence.
+
+    Order statistics: the number of values below the true median is binomial(n, 1/2), whatever
+    the distribution (David and Nagaraja, Order Statistics, section 7.1). 0 where n is too small.
+    """
+    if n > 1000:  # the normal approximation is off by less than one rank
+        return math.floor((n - 1.959964 * math.sqrt(n)) / 2)
+    term, tail, rank = 1, 0, 0
+    for k in range(n // 2):
+        tail += term
+        if tail > 0.025 * 2**n:
+            break
+        rank = k + 1
+        term = term * (n - k) // (k + 1)
+    return rank

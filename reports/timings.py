@@ -1,0 +1,164 @@
+"""pytest-benchmark's JSON, read: one `Timing` for each benchmark, with what was measured beside it.
+
+The harness writes what a timing was of into `extra_info`: workload, backend, layout, output, reduction,
+threads, device, bytes (that must move: each input element once, each output once),
+copy_bandwidth (bytes a second, of this machine, in the same run), environment (the records' id),
+version, source, and optionally mode ("warm", "cold") and family with its position ("window": 13).
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports import spread
+from reports.lines import Environment
+from reports.record import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """One workload on one backend. `bytes` and `bandwidth` (bytes a second) are 0 where nobody said."""
+
+    workload: str
+    backend: str
+    spread: spread.Spread
+    layout: str = ""
+    output: str = "values"
+    reduction: str = ""
+    threads: str = ""
+    device: str = "cpu"
+    mode: str = ""
+    bytes: float = 0.0
+    bandwidth: float = 0.0
+    environment: str = ""
+    version: str = ""
+    source: str = ""
+    family: str = ""
+    position: float | None = None
+    created: str = ""
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the machine's copy bandwidth that was reached."""
+        if not (self.bytes and self.bandwidth):
+            return None
+        return self.bytes / self.spread.median / self.bandwidth
+
+    @property
+    def series(self) -> str:
+        """What is compared on one workload: the backend, and how it was given its input."""
+        return " ".join(part for part in (self.backend, self.layout) if part)
+
+    @property
+    def setting(self) -> tuple[str, str, str, str]:
+        """What must be the same before two times are put side by side."""
+        return self.output, self.device, self.threads, self.mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The timings of several files. `machines` are the environments that only a benchmark file knows of."""
+
+    timings: tuple[Timing, ...] = ()
+    machines: tuple[Environment, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def read(files: Iterable[Path], environments: Iterable[str]) -> Measured:
+    """Read benchmark files; what cannot be read becomes a problem, the rest is kept.
+
+    A benchmark that does not name its environment belongs to the only one that there is, or
+    else to the machine that its file describes.
+    """
+    known = set(environments)
+    timings: list[Timing] = []
+    machines: dict[str, Environment] = {}
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            content = json.loads(file.read_bytes())
+            benchmarks = content["benchmarks"]
+            if not isinstance(benchmarks, list):
+                raise TypeError("benchmarks is not a list")
+        except json.JSONDecodeError as error:
+            problems.append(Problem(str(file), error.lineno, f"not JSON: {error.msg}"))
+            continue
+        except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
+            problems.append(Problem(str(file), 0, f"not pytest-benchmark's JSON: {type(error).__name__}: {error}"))
+            continue
+        machine = _machine(content)
+        home = next(iter(known)) if len(known) == 1 else machine.id
+        for number, benchmark in enumerate(benchmarks):
+            try:
+                timing = _timing(benchmark, home, str(content.get("datetime", "")))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                name = benchmark.get("name", number) if isinstance(benchmark, Mapping) else number
+                problems.append(Problem(str(file), 0, f"benchmark {name}: {type(error).__name__}: {error}"))
+                continue
+            if timing.environment not in known:
+                machines.setdefault(timing.environment, machine)
+            timings.append(timing)
+    apart = tuple(_renamed(environment, ident) for ident, environment in machines.items())
+    return Measured(timings=tuple(timings), machines=apart, problems=tuple(problems))
+
+
+def _timing(benchmark: Mapping[str, Any], home: str, created: str) -> Timing:
+    extra: Mapping[str, Any] = benchmark.get("extra_info") or {}
+    params: Mapping[str, Any] = benchmark.get("params") or {}
+
+    def said(key: str, default: Any = "") -> Any:
+        return extra.get(key, params.get(key, default))
+
+    position = said("position", None)
+    return Timing(
+        workload=str(said("workload", benchmark.get("group") or benchmark["name"])),
+        backend=str(said("backend", "unnamed")),
+        spread=_spread(benchmark["stats"]),
+        layout=str(said("layout")),
+        output=str(said("output", "values")),
+        reduction=str(said("reduction")),
+        threads=str(said("threads")),
+        device=str(said("device", "cpu")),
+        mode=str(said("mode")),
+        bytes=float(said("bytes", 0) or 0),
+        bandwidth=float(said("copy_bandwidth", 0) or 0),
+        environment=str(said("environment", home)),
+        version=str(said("version")),
+        source=str(said("source")),
+        family=str(said("family")),
+        position=None if position is None else float(position),
+        created=created,
+    )
+
+
+def _spread(stats: Mapping[str, Any]) -> spread.Spread:
+    """From the rounds where the file has them, else from the statistics that it has, without an interval."""
+    if stats.get("data"):
+        return spread.of(stats["data"])
+    median, q1, q3 = (float(stats[key]) for key in ("median", "q1", "q3"))
+    spread.of([median, q1, q3])  # refuses a clock that stood still
+    return spread.Spread(median=median, low=None, high=None, q1=q1, q3=q3, rounds=int(stats["rounds"]))
+
+
+def _machine(content: Mapping[str, Any]) -> Environment:
+    info = content.get("machine_info")
+    info = info if isinstance(info, Mapping) else {}
+    cpu = info.get("cpu")
+    cpu = cpu if isinstance(cpu, Mapping) else {}
+    described = [str(info.get("node", "")), str(cpu.get("brand_raw", info.get("processor", ""))), str(info.get("python_version", ""))]
+    cores = cpu.get("count", 0)
+    return Environment(
+        id="bench-" + "-".join(part for part in described if part),
+        created=str(content.get("datetime", "")),
+        cpu=described[1],
+        cores=cores if isinstance(cores, int) else 0,
+        os=" ".join(str(info.get(key, "")) for key in ("system", "release", "machine")).strip(),
+        python=f"{info.get('python_implementation', '')} {info.get('python_version', '')}".strip(),
+        notes=("known from a benchmark file alone",),
+    )
+
+
+def _renamed(environment: Environment, ident: str) -> Environment:
+    return environment if environment.id == ident else Environment(**{**vars(environment), "id": ident})
