@@ -1,0 +1,135 @@
+"""Which backends a run is about, where it records, and how much it asks."""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import backends
+from properties.laws import Budget
+from properties.subject import Subject
+from reports.record import DEFAULT_FOLDER, Loading, Writer
+
+BUDGETS = {"ci": 20.0, "dev": 30.0, "thorough": 1200.0}
+"""Seconds that a law may ask one backend: a bound for compiled variants, far more than others need."""
+
+_slow = list(hypothesis.HealthCheck)  # frameworks compile and gaps filter: neither says that a strategy is unsound
+_common = {"deadline": None, "suppress_health_check": _slow, "report_multiple_bugs": False, "print_blob": False}
+hypothesis.settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_common)
+hypothesis.settings.register_profile("dev", max_examples=100, **_common)
+hypothesis.settings.register_profile("thorough", max_examples=2000, **_common)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+_records = pytest.StashKey[Writer]()
+_chosen = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("poolproof")
+    group.addoption(
+        "--backend",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a backend to ask, again for more: one of ours (torch, torch:compile, …), FILE.py:Name or package.module:Name; "
+        "without it, each of ours whose framework is installed",
+    )
+    group.addoption("--records", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"where records go (default {DEFAULT_FOLDER})")
+    group.addoption("--budget", type=float, metavar="SECONDS", help="how long a law may ask one backend (default by profile)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "law: a law of pooling, put to each backend that is asked")
+    config.addinivalue_line("markers", "loads: fails, where others skip, when its backend cannot be loaded")
+    config.addinivalue_line("markers", "slow: takes minutes or gigabytes; runs with the thorough profile only")
+    try:
+        config.stash[_chosen] = [backends.known(name) for name in config.getoption("--backend")] or _installed()
+    except backends.UnknownBackend as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_records] = Writer(config.getoption("--records"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if writer := config.stash.get(_records, None):
+        writer.close()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    profile = hypothesis.settings.get_current_profile_name()
+    return f"poolproof: {', '.join(config.stash[_chosen])}; profile {profile}; records in {config.getoption('--records')}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", metafunc.config.stash[_chosen], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hypothesis.settings.get_current_profile_name() == "thorough":
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: needs --hypothesis-profile thorough"))
+
+
+def _installed() -> list[str]:
+    """Our own plain backends whose framework can be found, without importing it."""
+    return [name for name in backends.adapters() if importlib.util.find_spec(name)]
+
+
+@pytest.fixture(scope="session")
+def records(pytestconfig: pytest.Config) -> Iterator[Writer]:
+    """Where this process records what it observes."""
+    return pytestconfig.stash[_records]
+
+
+@pytest.fixture(scope="session")
+def loaded(records: Writer) -> dict[str, backends.Backend | Exception]:
+    """Backends by name, each loaded once, or what loading it raised."""
+    return {}
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, records: Writer, loaded: dict[str, backends.Backend | Exception]) -> Subject:
+    """A backend under observation; the test is skipped, with the exception's text, if it cannot be loaded."""
+    from properties.divergences import DIVERGENCES
+
+    name = request.param
+    if name not in loaded:
+        loaded[name] = _load(name, records)
+    found = loaded[name]
+    if isinstance(found, Exception):
+        if request.node.get_closest_marker("loads"):
+            pytest.fail(str(found), pytrace=False)
+        pytest.skip(f"not loaded: {found}")
+    return Subject(found, DIVERGENCES, address=name)
+
+
+@pytest.fixture
+def budget(pytestconfig: pytest.Config) -> Budget:
+    """How long a law may ask one backend."""
+    given = pytestconfig.getoption("--budget")
+    return Budget(seconds=BUDGETS.get(hypothesis.settings.get_current_profile_name(), 30.0) if given is None else given)
+
+
+def _load(name: str, records: Writer) -> backends.Backend | Exception:
+    try:
+        backend = backends.load(name)
+    except backends.BrokenBackend as error:
+        missing = isinstance(error.__cause__, ModuleNotFoundError)
+        records.append(Loading(backend=name, status="missing" if missing else "broken", message=str(error)))
+        return error
+    except backends.UnknownBackend as error:
+        records.append(Loading(backend=name, status="broken", message=str(error)))
+        return error
+    records.append(
+        Loading(
+            backend=backend.name, status="loaded", version=backend.version, device=str(getattr(backend, "device", "cpu")),
+            capabilities={reduction: backends.plain(declared) for reduction, declared in backend.capabilities.items()},
+            build=getattr(backend, "environment", dict)(),
+        )
+    )  # fmt: skip
+    return backend

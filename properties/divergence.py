@@ -1,0 +1,125 @@
+"""What a known deviation of a backend is, and how narrowly it excuses an answer."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from backends import compare
+from backends.interface import Case
+from backends.oracle import Exact
+
+Verdict = Literal["convention", "bug", "precision", "crash"]
+OUTCOMES = ("wrong", "returns", "raises", "hangs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """A known deviation of a backend, as data.
+
+    `variants` are the parts of backend names after the colon ("" is the plain one). `versions` is
+    a specifier of the framework versions that were seen to deviate. `verdict` says what it is: a
+    *convention* is documented by the framework, a *bug* breaks its own rule, *precision* loses
+    accuracy, a *crash* dies or should have raised.
+
+    `where(case)` marks the outputs that may deviate, and `predict(case, exact)` says what they are
+    then; `accumulator` says instead in which dtype the sum is kept. An element is excused only
+    where `where` holds and the answer is what was predicted, within the error bound: a second
+    defect beside a known one still fails.
+    """
+
+    id: str
+    backend: str
+    variants: frozenset[str]
+    versions: str
+    verdict: Verdict
+    smallest: str
+    observed: str
+    description: str
+    outcome: str = "wrong"
+    upstream: str | None = None
+    documentation: str | None = None
+    since: str | None = None
+    where: Callable[[Case], np.ndarray] | None = None
+    predict: Callable[[Case, Exact], np.ndarray] | None = None
+    accumulator: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.outcome not in OUTCOMES and not self.outcome.startswith("signal:SIG"):
+            raise ValueError(f"{self.id}: outcome={self.outcome!r}: expected one of {', '.join(OUTCOMES)} or signal:SIG…")
+        if self.outcome == "wrong" and (self.where is None or (self.predict is None) == (self.accumulator is None)):
+            raise ValueError(f"{self.id}: a wrong answer needs `where`, and either `predict` or `accumulator`")
+        SpecifierSet(self.versions)
+
+    def applies_to(self, backend: str, version: str) -> bool:
+        """Whether this is about a backend of that name, in that version of its framework."""
+        name, _, variant = backend.partition(":")
+        if name != self.backend or variant not in self.variants:
+            return False
+        try:
+            return SpecifierSet(self.versions).contains(Version(version).public, prereleases=True)
+        except InvalidVersion:
+            return False
+
+    def explains(self, case: Case, actual: np.ndarray, exact: Exact) -> np.ndarray:
+        """Where this row excuses an answer of the right shape and dtype."""
+        if self.where is None:
+            return np.zeros(actual.shape, bool)
+        where = np.broadcast_to(self.where(case), actual.shape)
+        if not where.any():
+            return where
+        if self.accumulator is not None:
+            return where & ~compare.compare(case, actual, exact, self.accumulator).bad
+        if self.predict is None:
+            return np.zeros(actual.shape, bool)
+        predicted = np.broadcast_to(np.asarray(self.predict(case, exact)), actual.shape)
+        expected = replace(exact, value=predicted.astype(exact.value.dtype), rest=np.zeros(actual.shape))
+        return where & ~compare.compare(case, actual, expected).bad
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mended:
+    """An answer with what is known to deviate replaced by the definition, and which rows did that."""
+
+    answer: np.ndarray
+    excused: dict[str, int]
+    comparison: compare.Comparison | None
+
+
+def mend(case: Case, actual: Any, rows: Sequence[Divergence]) -> Mended:
+    """Replace each excused element of an answer by the definition's value.
+
+    Laws then hold for the mended answer as they stand, and none needs to know of divergences.
+    What no row explains stays as it is, and fails.
+    """
+    wrong = [row for row in rows if row.outcome == "wrong" and row.where is not None]
+    if not wrong or not isinstance(actual, np.ndarray) or not _any_where(case, wrong):
+        return Mended(answer=actual, excused={}, comparison=None)
+    try:
+        compare.assert_shaped(case, actual)
+    except compare.Nonconformity:
+        return Mended(answer=actual, excused={}, comparison=None)
+    comparison = compare.compare(case, actual)
+    left = comparison.bad.copy()
+    excused: dict[str, int] = {}
+    for row in wrong:
+        if not left.any():
+            break
+        explained = left & row.explains(case, actual, comparison.exact)
+        if explained.any():
+            excused[row.id] = int(explained.sum())
+            left &= ~explained
+    if not excused:
+        return Mended(answer=actual, excused={}, comparison=comparison)
+    answer = actual.copy()
+    mended = comparison.bad & ~left
+    with np.errstate(over="ignore"):
+        answer[mended] = comparison.exact.value.astype(actual.dtype)[mended]
+    return Mended(answer=answer, excused=excused, comparison=comparison)
+
+
+def _any_where(case: Case, rows: Iterable[Divergence]) -> bool:
+    return any(np.any(row.where(case)) for row in rows if row.where is not None)

@@ -1,0 +1,214 @@
+"""The @law decorator: what a law applies to, how it is put to a backend, and what it saw.
+
+A law is a function `test_<claim>(backend, case)` whose docstring is its claim. Decorated, it is a
+pytest test that takes the fixture `backend` (a `Subject`) and draws cases for it:
+
+    @law(reductions={"max"}, outputs={"values"})
+    def test_max_is_an_element_of_its_window(backend, case):
+        \"\"\"Every maximum is one of the elements that its window reads.\"\"\"
+
+Everything that a law needs follows from the case, so that the one line of text that a failure
+prints is enough to ask again. A law that compared nothing is reported as not run, never as passed.
+"""
+
+import dataclasses
+import functools
+import re
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis.errors import Unsatisfiable
+from hypothesis.strategies import SearchStrategy
+
+from backends.compare import Nonconformity
+from backends.interface import Case, Unsupported
+from properties import subject
+from properties.strategies import MOST_TAPS, askable, cases, count_taps
+from properties.subject import Misbehaved, Subject
+from reports.record import Record, Tally, Writer
+
+Law = Callable[[Subject, Case], None]
+
+REGISTRY: dict[str, Law] = {}
+"""Every law by name, as it was written: for replaying one case."""
+
+
+class LawBroken(AssertionError):
+    """A law does not hold; the message has the case as text, and how to ask it again."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a law may ask of one backend: examples are Hypothesis' profile, seconds are ours.
+
+    A compiled variant takes seconds for each new spec, so the number of examples alone says
+    little; past `seconds` a law asks no more, and the tally says how much it saw.
+    """
+
+    seconds: float = 30.0
+
+
+def law(
+    *,
+    examples: float = 1.0,
+    requires: Callable[[Case], bool] | None = None,
+    draw: Callable[..., SearchStrategy[Case]] = cases,
+    most_taps: int = MOST_TAPS,
+    **bounds: Collection[Any],
+) -> Callable[[Law], Callable[..., None]]:
+    """Make a law of a function `(backend, case)`.
+
+    `bounds` are those of `strategies.cases` (`reductions=` stands for its `reductions_`), or of
+    another strategy given as `draw`. `requires` says which of those cases the law is about.
+    `examples` scales the profile's number, and `most_taps` bounds the work of the oracle.
+    """
+    if "reductions" in bounds:
+        bounds["reductions_"] = bounds.pop("reductions")
+    within = {key: bounds[key] for key in ("reductions_", "windows", "outputs", "dtypes", "layouts", "ndims") if key in bounds}
+
+    def decorate(function: Law) -> Callable[..., None]:
+        name = function.__name__.removeprefix("test_")
+        if not function.__doc__:
+            raise ValueError(f"law {name}: its docstring is its claim")
+        REGISTRY[name] = function
+
+        @functools.wraps(function)
+        def test(backend: Subject, records: Writer, budget: Budget) -> None:
+            trial = Trial(name, function, backend, records, budget)
+            if not askable(backend, **within):
+                trial.not_run(f"{backend.name} has none of its subjects")
+            strategy = draw(backend, **bounds)
+
+            def run(case: Case) -> None:
+                trial.put(case, requires, most_taps)
+
+            # Hypothesis seeds a deterministic run, and names its database, by the function's name.
+            run.__name__ = run.__qualname__ = re.sub(r"\W", "_", f"{name}__{backend.name}")
+            wanted = max(1, round(settings.default.max_examples * examples))  # type: ignore[union-attr]  # a profile is always loaded
+            trial.all(settings(max_examples=wanted)(given(case=strategy)(run)))
+
+        # pytest reads a test's arguments from its signature, and `wraps` would show the law's own.
+        del test.__wrapped__
+        return pytest.mark.law(test)
+
+    return decorate
+
+
+class Trial:
+    """One law put to one backend: its cases, its tally, its records."""
+
+    def __init__(self, name: str, function: Law, backend: Subject, records: Writer, budget: Budget) -> None:
+        self.name, self.function, self.backend, self.records, self.budget = name, function, backend, records, budget
+        self.backend.tally = subject.Tally()
+        self.failed: tuple[Case, AssertionError] | None = None
+        self.started = time.perf_counter()
+
+    def put(self, case: Case, requires: Callable[[Case], bool] | None, most_taps: int) -> None:
+        """Put one case to the backend; rejects what the law is not about or the backend cannot be asked."""
+        tally = self.backend.tally
+        spent = time.perf_counter() - self.started > self.budget.seconds
+        if spent and not self.failed:
+            return
+        tally.drawn += 1
+        try:
+            case.spec.check(case.spatial)
+        except ValueError:
+            self._filter("not a valid spec")
+        if count_taps(case) > most_taps or (requires is not None and not requires(case)):
+            self._filter("not what the law is about")
+        self.backend.excused.clear()
+        try:
+            self.function(self.backend, case)
+        except Unsupported as reason:
+            self._filter(str(reason))
+        except AssertionError as error:
+            if self.failed is None:
+                self._record(case, error)
+            self.failed = case, error
+            raise LawBroken(self._explain(case, error)) from error
+        tally.compared += 1
+        self._record(case, None)
+
+    def all(self, run: Callable[[], None]) -> None:
+        """Run the law's cases, record what came of it, and fail or skip in pytest's terms."""
+        status, message = "failed", "the harness itself failed, or was interrupted"
+        try:
+            run()
+            status, message = "passed", ""
+        except Unsatisfiable:
+            status, message = "not run", "every case was filtered"
+        except LawBroken as error:
+            message = str(error)
+            if self.failed:
+                self._record(*self.failed)
+        finally:
+            tally = self.backend.tally
+            if status == "passed" and not tally.compared:
+                status, message = "not run", "every case was filtered"
+            if status == "not run":
+                message += "".join(f"; {reason} ({count})" for reason, count in tally.reasons.most_common(3))
+            self._tally(status, message)
+        if status == "failed":
+            pytest.fail(message, pytrace=False)
+        if status == "not run":
+            pytest.skip(message)
+
+    def not_run(self, why: str) -> None:
+        """Record, and say, that the law does not apply to the backend."""
+        self._tally("not run", why)
+        pytest.skip(f"not run: {why}")
+
+    def _filter(self, reason: str) -> None:
+        self.backend.tally.filtered += 1
+        self.backend.tally.reasons[reason] += 1
+        reject()
+
+    def _explain(self, case: Case, error: AssertionError) -> str:
+        lines = [f"{self.function.__doc__}", f"{self.backend.name} {self.backend.version}: {error}", ""]
+        lines.append(subject.reproducer(self.name, case, self.backend.address))
+        if code := subject.native_code(self.backend.backend, case):
+            lines += ["", code]
+        return "\n".join(lines)
+
+    def _record(self, case: Case, error: AssertionError | None) -> None:
+        backend = self.backend
+        known = dict(backend.excused)
+        status = "conforms"
+        if error is not None:
+            status = error.status if isinstance(error, Misbehaved) else "diverges"
+        elif known:
+            status = "diverges"
+            backend.tally.known += 1
+        comparison = error.comparison if isinstance(error, Nonconformity) else (backend.last.comparison if known and backend.last else None)
+        expected, actual, bound = first_difference(comparison)
+        self.records.append(
+            Record(
+                law=self.name, case=subject.text.write(case), backend=backend.name, version=backend.version, device=backend.device,
+                status=status, expected=expected, actual=actual, bound=bound, message=str(error) if error else "",
+                divergence=",".join(sorted(known)) if known and not error else None,
+                native=subject.native_code(backend.backend, case) if error else None,
+                question=subject.question(case),
+            )
+        )  # fmt: skip
+
+    def _tally(self, status: str, message: str) -> None:
+        seen = self.backend.tally
+        self.records.append(
+            Tally(
+                law=self.name, claim=" ".join((self.function.__doc__ or "").split()), backend=self.backend.name, status=status,
+                drawn=seen.drawn, filtered=seen.filtered, compared=seen.compared, known=seen.known, vacuous=seen.vacuous,
+                seconds=time.perf_counter() - self.started, message=message,
+            )
+        )  # fmt: skip
+
+
+def first_difference(comparison: Any) -> tuple[str | None, str | None, str | None]:
+    """(expected, got, bound) at the first element that deviates, as text."""
+    if comparison is None or not comparison.bad.any():
+        return None, None, None
+    index = tuple(np.argwhere(comparison.bad)[0])
+    return str(comparison.exact.value[index]), str(comparison.actual[index]), f"{comparison.bound[index]:.6g}"

@@ -1,0 +1,202 @@
+"""A backend while a law questions it: asked case by case, its answers held to what is known of it."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import backends
+from backends import text
+from backends.compare import Nonconformity
+from backends.interface import Backend, Case, Native, Unsupported, padding_kind, refusal, same_bits
+from backends.spec import Average, Lp, Sliding
+from properties.divergence import Divergence, Mended, mend
+
+
+class Misbehaved(AssertionError):
+    """A backend broke its contract: it raised on a case that it can be asked, or wrote to its input."""
+
+    def __init__(self, message: str, *, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass
+class Tally:
+    """What one law saw of one backend."""
+
+    drawn: int = 0
+    filtered: int = 0
+    compared: int = 0
+    known: int = 0
+    vacuous: int = 0
+    seconds: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class Subject:
+    """A backend under observation; it is a `Backend` itself.
+
+    `ask` is how a law asks: it checks that the backend can be asked, that it leaves its input
+    alone, and mends what is known to deviate (`divergence.mend`), so that a law holds for what it
+    returns or something new is wrong. `address` is what `--backend` calls it.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        divergences: Sequence[Divergence] = (),
+        asker: Callable[[Case], Any] | None = None,
+        address: str | None = None,
+    ) -> None:
+        self.backend = backend
+        self.address = address or backend.name
+        self.divergences = tuple(row for row in divergences if row.applies_to(backend.name, backend.version))
+        self.tally = Tally()
+        self.excused: Counter[str] = Counter()
+        self.last: Mended | None = None
+        self._asker = asker or (lambda case: backends.run(backend, case))
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
+
+    @property
+    def version(self) -> str:
+        return self.backend.version
+
+    @property
+    def capabilities(self) -> Mapping[str, Any]:
+        return self.backend.capabilities
+
+    @property
+    def device(self) -> str:
+        """Where it computes; "cpu" for a backend that does not say."""
+        return str(getattr(self.backend, "device", "cpu"))
+
+    def gap(self, case: Case) -> str | None:
+        return self.backend.gap(case)
+
+    def bind(self, case: Case) -> Callable[[], Native]:
+        return self.backend.bind(case)
+
+    def fetch(self, native: Native) -> np.ndarray:
+        return self.backend.fetch(native)
+
+    def can(self, case: Case) -> bool:
+        """Whether a case may be asked: for laws that put a question a second way."""
+        return refusal(self.backend, case) is None
+
+    def ask(self, case: Case) -> np.ndarray:
+        """The answer to a case, with what is known to deviate mended.
+
+        Raises:
+            Unsupported: it cannot be asked this.
+            Misbehaved: it raised, or wrote to its input.
+        """
+        if reason := refusal(self.backend, case):
+            raise Unsupported(reason)
+        before = [None if array is None else array.copy() for array in (case.x, case.cotangent)]
+        try:
+            actual = self._asker(case)
+        except (Unsupported, KeyboardInterrupt, MemoryError):
+            raise
+        except Exception as error:
+            status = getattr(error, "status", "error")
+            raise Misbehaved(f"{type(error).__name__}: {error}", status=status) from error
+        for name, array, kept in zip(("x", "cotangent"), (case.x, case.cotangent), before, strict=True):
+            if not same_bits(array, kept):
+                raise Misbehaved(f"it wrote to its input: {name} has changed", status="diverges")
+        if not isinstance(actual, np.ndarray):
+            raise Nonconformity(f"fetch returned {type(actual).__name__}: expected a NumPy array", kind="type")
+        mended = mend(case, actual, self.divergences)
+        if mended.excused:
+            self.excused.update(mended.excused)
+            self.last = mended
+        return mended.answer
+
+    def answers(self, *cases: Case) -> list[np.ndarray]:
+        """The answers to several cases, in order; none is asked unless all can be."""
+        for case in cases:
+            if reason := refusal(self.backend, case):
+                raise Unsupported(reason)
+        return [self.ask(case) for case in cases]
+
+
+def question(case: Case) -> dict[str, str]:
+    """What a case asks, attribute by attribute: the coordinates of the coverage table."""
+    reduction, windows = case.spec.reduction, case.spec.windows
+    asked = {
+        "reduction": reduction.name,
+        "windows": windows.name,
+        "ndim": f"{case.x.ndim - 2}-D",
+        "dtype": case.x.dtype.name,
+        "layout": case.layout,
+        "output": case.output,
+        "memory": _memory(case.x),
+        "values": _values(case.x),
+    }
+    if isinstance(windows, Sliding):
+        asked["padding"] = padding_kind(case)
+        asked["dilation"] = "yes" if set(windows.dilation) != {1} else "no"
+        asked["ceil_mode"] = "yes" if windows.ceil_mode else "no"
+        if isinstance(reduction, Average):
+            asked["count_include_pad"] = "yes" if reduction.count_include_pad else "no"
+            asked["divisor"] = "none" if reduction.divisor is None else "negative" if reduction.divisor < 0 else "positive"
+    if isinstance(reduction, Lp):
+        asked["p"] = f"{reduction.p:g}"
+    if not case.x.shape[0]:
+        asked["batch"] = "empty"
+    return asked
+
+
+def _memory(array: np.ndarray) -> str:
+    if not array.flags.writeable:
+        return "read-only"
+    if any(stride < 0 for stride in array.strides):
+        return "negative strides"
+    if array.flags.c_contiguous:
+        return "contiguous"
+    return "transposed" if array.flags.f_contiguous else "strided"
+
+
+def _values(array: np.ndarray) -> str:
+    if array.dtype.kind in "iu":
+        ends = np.iinfo(array.dtype)
+        return "integer extremes" if array.size and ((array == ends.min) | (array == ends.max)).any() and ends.min else "integers"
+    found = []
+    with np.errstate(invalid="ignore"):
+        wide = np.abs(array.astype(np.float64))
+        found += ["nan"] * bool(np.isnan(wide).any())
+        found += ["+inf"] * bool((array == np.inf).any()) + ["-inf"] * bool((array == -np.inf).any())
+        import ml_dtypes
+
+        info = ml_dtypes.finfo(array.dtype)
+        found += ["subnormal"] * bool(((wide > 0) & (wide < float(info.smallest_normal))).any())
+        found += ["huge"] * bool(((wide >= float(info.max) / 2) & np.isfinite(wide)).any())
+    return " ".join(found) or "finite"
+
+
+def reproducer(law: str, case: Case, backend: str) -> str:
+    """The one line that asks a backend a case again."""
+    return f"python -m properties '{text.write(case, law)}' --backend {backend}"
+
+
+def native_code(backend: Backend, case: Case) -> str | None:
+    """The framework's own code of a case, from a backend that offers it."""
+    offered = getattr(backend, "native", None)
+    if offered is None:
+        return None
+    try:
+        return str(offered(case))
+    except Unsupported:
+        return None
+
+
+def stopwatch() -> Callable[[], float]:
+    """Seconds since this call."""
+    start = time.perf_counter()
+    return lambda: time.perf_counter() - start

@@ -1,0 +1,69 @@
+"""Known divergences are real: each still deviates, as it says it does, and hides nothing else."""
+
+import numpy as np
+import pytest
+
+import backends
+from backends import compare, oracle, text
+from properties import subject as observed
+from properties.divergence import Divergence
+from properties.divergences import DIVERGENCES
+from properties.subject import Subject
+from reports.record import KnownDivergence, Writer
+
+WRONG = [row for row in DIVERGENCES if row.outcome == "wrong"]
+
+
+def named(row: Divergence) -> str:
+    return row.id
+
+
+@pytest.mark.parametrize("row", WRONG, ids=named)
+def test_smallest_case_deviates(row: Divergence, backend: Subject, records: Writer) -> None:
+    """The pinned smallest case of a divergence still deviates, and its row explains all of it."""
+    if row not in backend.divergences:
+        pytest.skip(f"not about {backend.name} {backend.version}")
+    _, case = text.parse(row.smallest)
+    actual, exact = backends.run(backend.backend, case), oracle.pool(case)
+    comparison = compare.compare(case, actual, exact)
+    assert comparison.bad.any(), f"{row.id}: mended upstream: remove the row"
+    left = comparison.bad & ~row.explains(case, actual, exact)
+    expected, got, _ = _first(comparison)
+    records.append(
+        KnownDivergence(
+            id=row.id, backend=backend.name, verdict=row.verdict, variants=sorted(row.variants), versions=row.versions, outcome=row.outcome,
+            smallest=row.smallest, observed=f"{got}", expected=f"{expected}", upstream=row.upstream,
+            native=observed.native_code(backend.backend, case), description=row.description, documentation=row.documentation, since=row.since,
+        )
+    )  # fmt: skip
+    assert not left.any(), f"{row.id}: {compare.explain(comparison)}"
+
+
+@pytest.mark.parametrize("row", WRONG, ids=named)
+def test_row_hides_nothing_else(row: Divergence, backend: Subject) -> None:
+    """A row excuses what it predicts and no other wrong answer to its own smallest case."""
+    if row not in backend.divergences:
+        pytest.skip(f"not about {backend.name} {backend.version}")
+    _, case = text.parse(row.smallest)
+    actual, exact = backends.run(backend.backend, case), oracle.pool(case)
+    bad = compare.compare(case, actual, exact).bad
+    other = actual.copy()
+    other[bad] = 77 if actual.dtype.kind in "iu" else np.asarray(77.125).astype(actual.dtype)
+    assert not (row.explains(case, other, exact) & bad).any()
+
+
+@pytest.mark.parametrize("row", WRONG, ids=named)
+def test_native_code_reproduces(row: Divergence, backend: Subject, capsys: pytest.CaptureFixture[str]) -> None:
+    """The native code of a divergence runs as it stands and prints something."""
+    if row not in backend.divergences:
+        pytest.skip(f"not about {backend.name} {backend.version}")
+    code = observed.native_code(backend.backend, text.parse(row.smallest)[1])
+    if code is None:
+        pytest.skip(f"{backend.name} offers no native code")
+    exec(compile(code, f"{row.id}.py", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.strip()
+
+
+def _first(comparison: compare.Comparison) -> tuple[str, str, str]:
+    index = tuple(np.argwhere(comparison.bad)[0])
+    return str(comparison.exact.value[index]), str(comparison.actual[index]), str(comparison.bound[index])
