@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,6 +52,20 @@ def available() -> dict[str, str]:
     return names
 
 
+def known(name: str) -> str:
+    """The name, if it can name a backend; nothing is imported or loaded to find out.
+
+    Raises:
+        UnknownBackend: it names none of ours, no entry point, and no file; the message lists what there is.
+    """
+    where, colon, attribute = name.rpartition(":")
+    if name in available() or (colon and attribute and where not in adapters() and (not where.endswith(".py") or Path(where).is_file())):
+        return name
+    if where.endswith(".py"):
+        raise UnknownBackend(f"backend {name!r}: there is no file {where}")
+    raise UnknownBackend(_unknown(name))
+
+
 @functools.cache
 def load(name: str) -> Backend:
     """The backend of that name, with its framework imported.
@@ -72,12 +87,22 @@ def load(name: str) -> Backend:
             return _checked(name, lambda: entry.load()())
     if ":" in name and base not in ours:
         return _checked(name, lambda: _stranger(name)())
-    raise UnknownBackend(f"unknown backend {name!r}; choose from {', '.join(available())}, FILE.py:Name or package.module:Name")
+    raise UnknownBackend(_unknown(name))
+
+
+def plain(declared: Capabilities | Mapping[str, Any]) -> dict[str, Any]:
+    """Capabilities as a mapping of sorted lists and booleans, for records."""
+    can = Capabilities.of(declared)
+    return {key: value if isinstance(value, bool) else sorted(value) for key, value in vars(can).items()}
 
 
 def run(backend: Backend, case: Case) -> np.ndarray:
     """Ask a backend one case: convert, call, and fetch the answer."""
     return backend.fetch(backend.bind(case)())
+
+
+def _unknown(name: str) -> str:
+    return f"unknown backend {name!r}; choose from {', '.join(available())}, FILE.py:Name or package.module:Name"
 
 
 def _checked(name: str, build: Any) -> Backend:
@@ -115,7 +140,7 @@ def _stranger(name: str) -> Any:
             module = importlib.import_module(where)
         except ModuleNotFoundError as error:
             if error.name and (where == error.name or where.startswith(f"{error.name}.")):
-                raise UnknownBackend(f"unknown backend {name!r}; choose from {', '.join(available())}, FILE.py:Name or package.module:Name") from None
+                raise UnknownBackend(_unknown(name)) from None
             raise
     if not callable(getattr(module, attribute, None)):
         raise UnknownBackend(f"backend {name!r}: {where} has no class or function {attribute!r}")

@@ -117,7 +117,7 @@ def _forward(case: Case, cells: Cells | None) -> Exact:
     """Reduce each window of each sample and channel."""
     spec = case.spec
     batch = case.x.shape[0] * case.x.shape[1]
-    flat = case.x.reshape(batch, -1)
+    flat = case.x.reshape(batch, math.prod(case.spatial))
     answers = _Answers()
     if cells is None:
         taps, divisors = _all_windows(spec, case.spatial)
@@ -287,7 +287,7 @@ def _gradient(case: Case) -> Exact:
         )
     batch = x.shape[0] * x.shape[1]
     taps, divisors = _all_windows(case.spec, case.spatial)
-    rows, weights = x.reshape(batch, -1), cotangent.reshape(batch, -1)
+    rows, weights = x.reshape(batch, math.prod(case.spatial)), cotangent.reshape(batch, len(taps))
     answers = _Answers()
     for row, weight in zip(rows, weights, strict=True):
         if isinstance(reduction, Lp):
