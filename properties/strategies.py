@@ -3,7 +3,9 @@
 Every draw is ordered from plain to strange, so that a failure shrinks to a case that a person
 understands at a glance: one sample, one channel, a window that just fits, zeros and small whole
 numbers. Arrays are a short byte string that indexes a palette of values, tiled over the shape:
-drawing element by element is some fifty times slower and shrinks worse.
+drawing element by element is some fifty times slower and shrinks worse. Parts of a case are plain
+functions that take `draw`, over strategies that are made once: a strategy made for each draw is
+validated for each draw, which costs more than the oracle.
 """
 
 import functools
@@ -15,17 +17,32 @@ import numpy as np
 from hypothesis import strategies as st
 
 from backends.interface import LAYOUTS, OUTPUTS, REDUCTIONS, WINDOWS, Backend, Capabilities, Case, dtype_named
-from backends.spec import Adaptive, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding, Windows
+from backends.spec import SAME, Adaptive, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding, Windows
 from backends.text import with_strides
 
-MOST_TAPS = 3000
-"""How many taps the windows of one sample and channel may have in all: bounds the oracle's work."""
+MOST_TAPS = 4000
+"""How many taps all windows of a drawn case may have: bounds the oracle's work at a few milliseconds."""
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
 MEMORY = ("plain", "read-only", "transposed", "sliced", "reversed")
 PALETTES = ("whole", "fractions", "special", "extreme")
 ORDERS = (2.0, 1.0, 3.0, 1.5, 2.5, 4.0, 7.0)
 """Orders of the Lp norm: even, odd, fractional; each exact in float16, so that no adapter rounds it."""
+
+
+@functools.cache
+def one_of(choices: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    """One of these, the first the plainest."""
+    return st.sampled_from(choices)
+
+
+@functools.cache
+def number(low: int, high: int) -> st.SearchStrategy[int]:
+    """A number within these, the lowest the plainest."""
+    return st.integers(low, high)
+
+
+PICKS = st.binary(max_size=48)
 
 
 # --- values -------------------------------------------------------------------------------------
@@ -86,53 +103,56 @@ def arranged(array: np.ndarray, memory: str) -> np.ndarray:
 # --- specs --------------------------------------------------------------------------------------
 
 
-def reductions(name: str, can: Capabilities, *, sliding: bool) -> st.SearchStrategy[Reduction]:
-    """Reductions of one kind, with the options that a backend takes."""
+def draw_reduction(draw: st.DrawFn, name: str, can: Capabilities, *, sliding: bool) -> Reduction:
+    """A reduction of one kind, with the options that a backend takes."""
+    return draw(one_of(_reductions(name, sliding and can.count_include_pad, sliding and can.divisor)))
+
+
+@functools.cache
+def _reductions(name: str, padded: bool, divisor: bool) -> tuple[Reduction, ...]:
     if name == "max":
-        return st.just(Max())
+        return (Max(),)
     if name == "lp":
-        return st.sampled_from(ORDERS).map(lambda p: Lp(p=p))
-    options: list[Average] = [Average()]
-    if sliding and can.count_include_pad:
+        return tuple(Lp(p=p) for p in ORDERS)
+    options = [Average()]
+    if padded:
         options.append(Average(count_include_pad=True))
-    if sliding and can.divisor:
-        options += [Average(divisor=divisor) for divisor in (1, 3, -2, 7)]
-    return st.sampled_from(options)
+    if divisor:
+        options += [Average(divisor=number) for number in (1, 3, -2, 7)]
+    return tuple(options)
 
 
-@st.composite
-def sliding(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding, tuple[int, ...]]:
+def draw_sliding(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding, tuple[int, ...]]:
     """Sliding windows and a spatial shape that they fit.
 
     Sizes differ on each axis as often as not: most defects that mix up axes hide from squares.
     """
     widest = {1: 7, 2: 5, 3: 3}[ndim]
-    alike = draw(st.booleans()) is False
-    kernel = _each(draw, st.integers(1, widest), ndim, alike)
-    stride = _each(draw, st.integers(1, 4), ndim, alike)
-    dilation = _each(draw, st.integers(1, 3), ndim, alike) if can.dilation and draw(st.integers(0, 3)) == 3 else (1,) * ndim
+    alike = draw(one_of((True, False)))
+    kernel = _each(draw, number(1, widest), ndim, alike)
+    stride = _each(draw, number(1, 4), ndim, alike)
+    dilation = _each(draw, number(1, 3), ndim, alike) if can.dilation and draw(number(0, 3)) == 3 else (1,) * ndim
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
-    padding, pads = _padding(draw, can, kernel, reach, alike)
-    ceil_mode = can.ceil_mode and padding not in ("same_upper", "same_lower") and draw(st.booleans())
-    room = _each(draw, st.integers(0, {1: 24, 2: 8, 3: 4}[ndim]), ndim, alike)
+    padding, pads = _padding(draw, can, kernel, reach)
+    ceil_mode = can.ceil_mode and padding not in SAME and draw(one_of((False, True)))
+    room = _each(draw, number(0, {1: 24, 2: 8, 3: 4}[ndim]), ndim, alike)
     least = [1 if pads is None else max(1, r - sum(pad)) for r, pad in zip(reach, pads or [(0, 0)] * ndim, strict=True)]
     spatial = tuple(low + more for low, more in zip(least, room, strict=True))
     return Sliding(kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode), spatial
 
 
-def _padding(draw: st.DrawFn, can: Capabilities, kernel: Sequence[int], reach: Sequence[int], alike: bool) -> tuple[Any, Any]:
+def _padding(draw: st.DrawFn, can: Capabilities, kernel: Sequence[int], reach: Sequence[int]) -> tuple[Any, Any]:
     """(padding, pairs): the pairs are None for SAME, which pads by itself."""
     ndim = len(kernel)
-    kinds = [kind for kind in ("valid", "symmetric", "same_upper", "same_lower", "asymmetric") if kind in can.paddings]
-    kind = draw(st.sampled_from(kinds))
+    kind = draw(one_of(tuple(kind for kind in ("valid", "symmetric", *SAME, "asymmetric") if kind in can.paddings)))
     if kind == "valid":
         return "valid", [(0, 0)] * ndim
-    if kind.startswith("same"):
+    if kind in SAME:
         return kind, None
     # Half a kernel is what frameworks allow; up to a window less one is what the definition does.
-    most = [k // 2 for k in kernel] if draw(st.booleans()) is False else [r - 1 for r in reach]
-    before = [draw(st.integers(0, m)) for m in most]
-    after = before if kind == "symmetric" else [draw(st.integers(0, m)) for m in most]
+    most = [k // 2 for k in kernel] if draw(one_of((True, True, False))) else [r - 1 for r in reach]
+    before = [draw(number(0, m)) for m in most]
+    after = before if kind == "symmetric" else [draw(number(0, m)) for m in most]
     pairs = tuple(zip(before, after, strict=True))
     return pairs, pairs
 
@@ -141,16 +161,21 @@ def _each(draw: st.DrawFn, size: st.SearchStrategy[int], ndim: int, alike: bool)
     return (draw(size),) * ndim if alike else tuple(draw(size) for _ in range(ndim))
 
 
-@st.composite
-def geometries(draw: st.DrawFn, can: Capabilities, kinds: Collection[str], ndim: int) -> tuple[Windows, tuple[int, ...]]:
+def draw_geometry(draw: st.DrawFn, can: Capabilities, kinds: Collection[str], ndim: int) -> tuple[Windows, tuple[int, ...]]:
     """Windows of a kind that a backend takes, and a spatial shape."""
-    kind = draw(st.sampled_from([kind for kind in WINDOWS if kind in kinds]))
+    kind = draw(one_of(tuple(kind for kind in WINDOWS if kind in kinds)))
     if kind == "sliding":
-        return draw(sliding(can, ndim))
-    spatial = tuple(draw(st.integers(1, {1: 30, 2: 9, 3: 5}[ndim])) for _ in range(ndim))
+        return draw_sliding(draw, can, ndim)
+    spatial = tuple(draw(number(1, {1: 30, 2: 9, 3: 5}[ndim])) for _ in range(ndim))
     if kind == "global":
         return Global(), spatial
-    return Adaptive(output_size=tuple(draw(st.integers(1, min(size + 2, 7))) for size in spatial)), spatial
+    return Adaptive(output_size=tuple(draw(number(1, min(size + 2, 7))) for size in spatial)), spatial
+
+
+def draw_array(draw: st.DrawFn, shape: tuple[int, ...], dtype: str, palettes: Collection[str] = PALETTES) -> np.ndarray:
+    """An array of a shape and dtype whose values come from one of the palettes."""
+    name = draw(one_of(tuple(name for name in PALETTES if name in palettes)))
+    return tile(draw(PICKS), palette(name, dtype), shape)
 
 
 # --- cases --------------------------------------------------------------------------------------
@@ -177,30 +202,22 @@ def cases(
     `palettes`, `memory` and the rest name what to draw from, plain first.
     """
     able = askable(backend, reductions_=reductions_, windows=windows, outputs=outputs, dtypes=dtypes, layouts=layouts, ndims=ndims)
-    name = draw(st.sampled_from(sorted(able, key=REDUCTIONS.index)))
+    name = draw(one_of(tuple(name for name in REDUCTIONS if name in able)))
     can = able[name]
-    output = draw(st.sampled_from([output for output in OUTPUTS if output in can.outputs and output in outputs]))
-    wanted = [dtype for dtype in DTYPES if dtype in can.dtypes and dtype in dtypes and (output != "gradient" or "int" not in dtype)]
-    dtype = draw(st.sampled_from(wanted))
-    ndim = draw(st.sampled_from([n for n in (2, 1, 3) if n in can.ndims and n in ndims]))
-    layout = draw(st.sampled_from([layout for layout in LAYOUTS if layout in can.layouts and layout in layouts]))
-    kind, spatial = draw(geometries(can, can.windows & set(windows), ndim))
-    spec = PoolSpec(reduction=draw(reductions(name, can, sliding=isinstance(kind, Sliding))), windows=kind)
-    batch = draw(st.sampled_from(list(batches)))
-    channel = draw(st.sampled_from(list(channels)))
-    shape = (batch, channel, *spatial)
-    x = draw(arrays(shape, dtype, palettes))
+    output = draw(one_of(tuple(output for output in OUTPUTS if output in can.outputs and output in outputs)))
+    floats_only = output == "gradient"
+    dtype = draw(one_of(tuple(kind for kind in DTYPES if kind in can.dtypes and kind in dtypes and not (floats_only and "int" in kind))))
+    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims and n in ndims)))
+    layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts and layout in layouts)))
+    kind, spatial = draw_geometry(draw, can, can.windows & set(windows), ndim)
+    spec = PoolSpec(reduction=draw_reduction(draw, name, can, sliding=isinstance(kind, Sliding)), windows=kind)
+    shape = (draw(one_of(tuple(batches))), draw(one_of(tuple(channels))), *spatial)
+    x = draw_array(draw, shape, dtype, palettes)
     cotangent = None
     if output == "gradient":
-        cotangent = draw(arrays((batch, channel, *spec.output_shape(spatial)), dtype, [p for p in palettes if p != "extreme"] or palettes))
-    lies = draw(st.sampled_from(list(memory)))
-    return Case(spec=spec, x=arranged(x, lies), layout=layout, output=output, cotangent=cotangent)
-
-
-def arrays(shape: tuple[int, ...], dtype: str, palettes: Collection[str] = PALETTES) -> st.SearchStrategy[np.ndarray]:
-    """Arrays of a shape and dtype whose values come from one of the palettes."""
-    names = st.sampled_from([name for name in PALETTES if name in palettes])
-    return st.builds(lambda name, picks: tile(picks, palette(name, dtype), shape), names, st.binary(max_size=48))
+        finite = [palette for palette in palettes if palette != "extreme"]
+        cotangent = draw_array(draw, (*shape[:2], *spec.output_shape(spatial)), dtype, finite or palettes)
+    return Case(spec=spec, x=arranged(x, draw(one_of(tuple(memory)))), layout=layout, output=output, cotangent=cotangent)
 
 
 def askable(
@@ -231,6 +248,7 @@ def askable(
 
 
 def count_taps(case: Case) -> int:
-    """How many taps the windows of one sample and channel have in all: the oracle's work."""
+    """How many taps all windows of all samples and channels have: the oracle's work."""
     windows = case.spec.windows
-    return math.prod(sum(len(window.taps) for window in windows.along(axis, size)) for axis, size in enumerate(case.spatial))
+    per_axis = (sum(len(window.taps) for window in windows.along(axis, size)) for axis, size in enumerate(case.spatial))
+    return math.prod(case.x.shape[:2]) * math.prod(per_axis)

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from backends.interface import LAYOUTS, Backend, Case, Unsupported
+from backends.interface import LAYOUTS, Backend, Case, Unsupported, dtype_named
 from backends.spec import Adaptive, Average, Lp, Max, PoolSpec, Sliding
 from properties.laws import law
-from properties.strategies import askable, reductions, sliding
+from properties.strategies import askable, draw_reduction, draw_sliding
 
 
 @st.composite
@@ -20,11 +20,11 @@ def zeros(draw: st.DrawFn, backend: Backend, **bounds: object) -> Case:
     ndim = draw(st.sampled_from(sorted(can.ndims)))
     dtype = draw(st.sampled_from(sorted(can.dtypes)))
     if "sliding" in can.windows:
-        windows, least = draw(sliding(can, ndim))
+        windows, least = draw_sliding(draw, can, ndim)
         stride = tuple(draw(st.integers(1, 9)) for _ in range(ndim))
         windows = Sliding(kernel=windows.kernel, stride=stride, padding=windows.padding, dilation=windows.dilation, ceil_mode=windows.ceil_mode)
         spatial = tuple(size + draw(st.integers(0, {1: 200, 2: 40, 3: 12}[ndim])) for size in least)
-        spec = PoolSpec(reduction=draw(reductions(name, can, sliding=True)), windows=windows)
+        spec = PoolSpec(reduction=draw_reduction(draw, name, can, sliding=True), windows=windows)
     else:
         spatial = tuple(draw(st.integers(1, 40 // ndim)) for _ in range(ndim))
         spec = PoolSpec(
@@ -32,8 +32,6 @@ def zeros(draw: st.DrawFn, backend: Backend, **bounds: object) -> Case:
             windows=Adaptive(output_size=tuple(draw(st.integers(1, 9)) for _ in range(ndim))),
         )
     layout = draw(st.sampled_from([layout for layout in LAYOUTS if layout in can.layouts]))
-    from backends.interface import dtype_named
-
     return Case(spec=spec, x=np.zeros((1, draw(st.integers(1, 2)), *spatial), dtype_named(dtype)), layout=layout)
 
 

@@ -12,7 +12,7 @@ from backends.interface import Backend, Case, Unsupported
 from backends.spec import PoolSpec, Sliding
 from properties.laws import law
 from properties.relations import assert_agree, bounds, plain, sliding_of
-from properties.strategies import DTYPES, arrays, askable, reductions
+from properties.strategies import DTYPES, askable, draw_array, draw_reduction
 
 FLOATS = {"float32", "float64", "float16", "bfloat16"}
 HALVING = 2
@@ -30,8 +30,8 @@ def plain_windows(draw: st.DrawFn, backend: Backend, *, reductions_: set[str], d
     spatial = tuple(k + 3 + s * draw(st.integers(1, 4)) for k, s in zip(kernel, stride, strict=True))
     dtype = draw(st.sampled_from([dtype for dtype in DTYPES if dtype in can.dtypes and dtype in dtypes]))
     layout = draw(st.sampled_from(sorted(can.layouts)))
-    spec = PoolSpec(reduction=draw(reductions(name, can, sliding=False)), windows=Sliding(kernel=kernel, stride=stride))
-    return Case(spec=spec, x=draw(arrays((1, draw(st.integers(1, 3)), *spatial), dtype, ("whole", "fractions"))), layout=layout)
+    spec = PoolSpec(reduction=draw_reduction(draw, name, can, sliding=False), windows=Sliding(kernel=kernel, stride=stride))
+    return Case(spec=spec, x=draw_array(draw, (1, draw(st.integers(1, 3)), *spatial), dtype, ("whole", "fractions")), layout=layout)
 
 
 @st.composite
@@ -45,8 +45,8 @@ def repeated(draw: st.DrawFn, backend: Backend, *, reductions_: set[str], dtypes
     spatial = tuple(2**depth * draw(st.integers(1, 3 if ndim < 3 else 2)) for _ in range(ndim))
     dtype = draw(st.sampled_from([dtype for dtype in DTYPES if dtype in can.dtypes and dtype in dtypes]))
     layout = draw(st.sampled_from(sorted(can.layouts)))
-    spec = PoolSpec(reduction=draw(reductions(name, can, sliding=False)), windows=Sliding(kernel=(HALVING,) * ndim))
-    return Case(spec=spec, x=draw(arrays((1, draw(st.integers(1, 2)), *spatial), dtype, ("whole",))), layout=layout)
+    spec = PoolSpec(reduction=draw_reduction(draw, name, can, sliding=False), windows=Sliding(kernel=(HALVING,) * ndim))
+    return Case(spec=spec, x=draw_array(draw, (1, draw(st.integers(1, 2)), *spatial), dtype, ("whole",)), layout=layout)
 
 
 def cut(array: np.ndarray, start: tuple[int, ...], stop: tuple[int, ...] | None = None) -> np.ndarray:
