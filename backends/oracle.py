@@ -223,7 +223,7 @@ def nearest(above: int, below: int) -> tuple[float, float]:
     try:
         value = above / below  # Python rounds the true division of integers correctly
     except OverflowError:
-        return math.copysign(math.inf, above), 0.0
+        return (math.inf if above > 0 else -math.inf), 0.0  # copysign would convert the integer, and overflow too
     p, q = value.as_integer_ratio()
     return value, (above * q - p * below) / (below * q)
 
