@@ -1,0 +1,196 @@
+"""Values that hurt: NaN at every channel, windows of infinities, integer extremes, subnormals, sums too long for their type."""
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from backends.compare import assert_conforms
+from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, dtype_named
+from backends.spec import Adaptive, Average, Global, Lp, Max, PoolSpec, Sliding
+from backends.text import generate
+from properties.laws import law
+from properties.strategies import DTYPES, askable, draw_array, number, one_of, palette, tile
+
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+HALF = ("float16", "bfloat16")
+SIMPLE = {"max": Max(), "average": Average(), "lp": Lp(p=2)}
+WIDTHS = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129)
+"""Sizes on either side of the vector widths of current processors."""
+
+
+def setting(draw: st.DrawFn, backend: Backend, reductions_: tuple[str, ...], outputs: tuple[str, ...], dtypes: tuple[str, ...], windows: str) -> tuple:
+    """(reduction, capabilities, output, dtype, layout) that a backend has for one kind of window."""
+    able = askable(backend, reductions_=reductions_, windows=(windows,), outputs=outputs, dtypes=dtypes)
+    name = draw(one_of(tuple(name for name in reductions_ if name in able)))
+    can = able[name]
+    output = draw(one_of(tuple(output for output in OUTPUTS if output in can.outputs and output in outputs)))
+    dtype = draw(one_of(tuple(kind for kind in DTYPES if kind in can.dtypes and kind in dtypes and not (output == "gradient" and "int" in kind))))
+    layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts)))
+    return SIMPLE[name], can, output, dtype, layout
+
+
+def posed(spec: PoolSpec, x: np.ndarray, layout: str, output: str, cotangent: np.ndarray | None = None) -> Case:
+    """A case; for a gradient without a cotangent given, of ones and twos."""
+    if output == "gradient" and cotangent is None:
+        pooled = (*x.shape[:2], *spec.output_shape(x.shape[2:]))
+        cotangent = np.resize(np.array([1, 2, 1]), pooled).astype(x.dtype)
+    return Case(spec=spec, x=x, layout=layout, output=output, cotangent=cotangent)
+
+
+@st.composite
+def one_in_channels(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_) -> Case:
+    """One hurting value at any place of any of 1 … 33 channels, among distinct numbers."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
+    channels = draw(number(1, 33))
+    spatial = tuple(draw(number(2, 4)) for _ in range(ndim))
+    x = np.resize(np.arange(1.0, 12.0), (1, channels, *spatial)) * draw(one_of((1, -1)))
+    hurting = draw(one_of((np.nan, np.inf, -np.inf)))
+    x.reshape(-1)[draw(number(0, x.size - 1))] = hurting
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(2,) * ndim, stride=(draw(number(1, 2)),) * ndim))
+    return posed(spec, x.astype(dtype_named(dtype)), layout, output)
+
+
+@law(draw=one_in_channels, windows={"sliding"}, dtypes=FLOATS, examples=2)
+def test_one_hurting_value(backend, case):
+    """One NaN or infinity, at any place of any channel, shows in the windows that read it and in no other."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def infinite_windows(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_) -> Case:
+    """Windows of one infinity, of both, and of −inf beside the lowest finite number."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
+    kind = dtype_named(dtype)
+    lowest = palette("extreme", dtype)[2] * kind.type(-1)
+    values = np.array([-np.inf, float(lowest), -1, np.inf, np.nan], np.float64)[: draw(number(1, 5))].astype(kind)
+    spatial = tuple(draw(number(2, 5)) for _ in range(ndim))
+    padding = draw(one_of(tuple(kind for kind in ("valid", "same_upper") if kind in can.paddings)))
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(2,) * ndim, stride=(1,) * ndim, padding=padding))
+    x = tile(draw(st.binary(max_size=24)), values, (1, draw(number(1, 9)), *spatial))
+    return posed(spec, x, layout, output)
+
+
+@law(draw=infinite_windows, windows={"sliding"}, dtypes=FLOATS)
+def test_windows_of_infinities(backend, case):
+    """A maximum of −inf alone is −inf, and no finite number stands in for it; sums of infinities follow IEEE."""
+    assert_conforms(case, backend.ask(case))
+
+
+@law(palettes=("extreme",), dtypes=FLOATS, examples=2)
+def test_extremes(backend, case):
+    """The ends of a float type's range, and its subnormals, come through."""
+    assert_conforms(case, backend.ask(case))
+
+
+@law(reductions={"max"}, outputs={"values", "indices"}, dtypes=set(DTYPES) - set(FLOATS), palettes=("extreme", "whole"), memory=("plain", "transposed"))
+def test_integers(backend, case):
+    """Integers are exact, to both ends of their type."""
+    assert_conforms(case, backend.ask(case))
+
+
+@law(reductions={"max"}, dtypes=FLOATS, palettes=("whole",), channels=(1, 3, 8, 16, 33), memory=("plain",))
+def test_all_negative(backend, case):
+    """All-negative inputs have negative maxima: padding is no zero."""
+    negative = case.replace(x=(-np.abs(case.x.astype(np.float64)) - 1).astype(case.x.dtype))
+    assert_conforms(negative, backend.ask(negative))
+
+
+@st.composite
+def odd_widths(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> Case:
+    """Sizes around vector widths, on the last axis or in the channels."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (1, 2) if n in can.ndims) or (3,)))
+    width = draw(one_of(WIDTHS))
+    in_channels = draw(one_of((False, True)))
+    spatial = (2,) * (ndim - 1) + ((3,) if in_channels else (width,))
+    kernel = (1,) * (ndim - 1) + (draw(number(1, 3)),)
+    x = draw_array(draw, (1, width if in_channels else 1, *spatial), dtype, ("whole", "special"))
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=kernel, stride=(1,) * ndim))
+    return posed(spec, x, layout, output)
+
+
+@law(draw=odd_widths, windows={"sliding"})
+def test_vector_tails(backend, case):
+    """Sizes on either side of a vector's width lose nothing in the tail."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def long_sums(draw: st.DrawFn, backend: Backend, *, reductions_=("average",), dtypes=FLOATS, outputs=("values",), **_) -> Case:
+    """One window over thousands of elements."""
+    able = askable(backend, reductions_=reductions_, outputs=outputs, dtypes=dtypes)
+    name = draw(one_of(tuple(name for name in reductions_ if name in able)))
+    can = able[name]
+    dtype = draw(one_of(tuple(kind for kind in ("bfloat16", "float16", "float32", "float64") if kind in can.dtypes)))
+    layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts)))
+    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
+    side = draw(number({1: 300, 2: 20, 3: 7}[ndim], {1: 5000, 2: 70, 3: 17}[ndim]))
+    spatial = (side,) * ndim
+    windows = {"global": Global(), "adaptive": Adaptive(output_size=(1,) * ndim), "sliding": Sliding(kernel=spatial)}
+    kind = draw(one_of(tuple(name for name in ("global", "sliding", "adaptive") if name in can.windows)))
+    fill = draw(one_of(("ones", "large", "uniform")))
+    if fill == "uniform":
+        x = generate("uniform", draw(number(0, 99)), (1, 2, *spatial), dtype)
+    else:
+        x = np.full((1, 2, *spatial), 1.0 if fill == "ones" else 6e4 if dtype == "float16" else 1e30).astype(dtype_named(dtype))
+    return Case(spec=PoolSpec(reduction=SIMPLE[name], windows=windows[kind]), x=x, layout=layout)
+
+
+@law(draw=long_sums, reductions={"average"}, outputs={"values"}, dtypes=FLOATS, most_taps=60_000, examples=0.3)
+def test_long_sums(backend, case):
+    """A sum of thousands neither stops growing nor overflows: half types accumulate in float32."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def crowded_gradients(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average"), dtypes=FLOATS, outputs=("gradient",), **_) -> Case:
+    """Many wide windows that step by one, so that hundreds meet in one element."""
+    reduction, can, _, dtype, layout = setting(draw, backend, tuple(reductions_), ("gradient",), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (1, 2) if n in can.ndims) or (3,)))
+    k = draw(number(2, {1: 300, 2: 12, 3: 4}[ndim]))
+    spatial = (2 * k - 1,) * ndim
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(k,) * ndim, stride=(1,) * ndim))
+    x = np.zeros((1, 1, *spatial))
+    x[(0, 0, *[k - 1] * ndim)] = 1  # every window reads the middle, and its maximum is there
+    pooled = (1, 1, *spec.output_shape(spatial))
+    weights = draw(one_of(("ones", "uniform")))
+    cotangent = np.ones(pooled, dtype_named(dtype)) if weights == "ones" else generate("uniform", draw(number(0, 99)), pooled, dtype)
+    return Case(spec=spec, x=x.astype(dtype_named(dtype)), layout=layout, output="gradient", cotangent=cotangent)
+
+
+@law(draw=crowded_gradients, reductions={"max", "average"}, windows={"sliding"}, outputs={"gradient"}, dtypes=FLOATS, most_taps=100_000, examples=0.3)
+def test_crowded_gradients(backend, case):
+    """Where hundreds of windows meet in one element, half types still accumulate in float32."""
+    assert_conforms(case, backend.ask(case))
+
+
+@law(palettes=("special", "extreme"), memory=("read-only", "reversed", "sliced", "transposed"), examples=0.5)
+def test_hurting_values_in_strange_memory(backend, case):
+    """Hurting values come through strided, reversed and read-only memory as well."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def huge_axis(draw: st.DrawFn, backend: Backend, *, reductions_=("max",), dtypes=("float32",), outputs=OUTPUTS, **_) -> Case:
+    """A 1-D input of more than 2^24 elements, where float32 can no longer count them."""
+    _, can, output, dtype, layout = setting(draw, backend, ("max",), tuple(outputs), ("float32",), "sliding")
+    size = 2**24 + draw(number(1, 64))
+    x = np.zeros((1, 1, *(1,) * (min(can.ndims) - 1), size), np.float32)
+    x[..., -1 - draw(number(0, 3))] = 1
+    spec = PoolSpec(reduction=Max(), windows=Sliding(kernel=(*(1,) * (min(can.ndims) - 1), 4096)))
+    return posed(spec, x, layout, output)
+
+
+@pytest.mark.slow
+@law(draw=huge_axis, reductions={"max"}, windows={"sliding"}, outputs={"values", "indices"}, dtypes={"float32"}, most_taps=2**25, examples=0.002)
+def test_past_2_to_the_24(backend, case):
+    """Past 2^24 elements on an axis, shapes, maxima and indices are still right."""
+    answer = backend.ask(case)
+    assert answer.shape == case.pooled_shape
+    place = int(np.argmax(case.x))
+    cell = min(place // 4096, answer.shape[-1] - 1)
+    expected = place if case.output == "indices" else 1
+    assert place // 4096 >= answer.shape[-1] or answer.reshape(-1)[cell] == expected
+    assert (answer.reshape(-1)[:cell] == (np.arange(cell) * 4096 if case.output == "indices" else 0)).all()
