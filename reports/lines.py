@@ -207,6 +207,21 @@ class Mutant(Line):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchmarkProblem(Line):
+    """A workload that a backend could not be timed on: its answer was wrong, or it failed; never a time."""
+
+    kind: ClassVar[str] = "benchmark-problem"
+    words: ClassVar[Mapping[str, tuple[Any, ...]]] = {"status": ("wrong", "error", "timeout", "memory")}
+
+    workload: str
+    backend: str
+    layout: str
+    output: str
+    status: str
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment(Line):
     """Where a run happened. `id` depends on the machine and the versions alone, not on the load.
 
@@ -247,7 +262,7 @@ class Environment(Line):
 
 
 KINDS: dict[str, type[Line]] = {
-    kind.kind: kind for kind in (Record, Loading, Gap, Tally, KnownDivergence, Experiment, Porting, Mutant, Environment)
+    kind.kind: kind for kind in (Record, Loading, Gap, Tally, KnownDivergence, Experiment, Porting, Mutant, BenchmarkProblem, Environment)
 }  # fmt: skip
 _FIELDS = {kind: frozenset(entry.name for entry in dataclasses.fields(line)) for kind, line in KINDS.items()}
 

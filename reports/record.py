@@ -24,12 +24,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reports.lines import (
-    KINDS, SCHEMA, Environment, Experiment, Gap, KnownDivergence, Line, Loading, Mutant, Porting, Record, Tally, as_number, read_line,
-)  # fmt: skip
+    KINDS,
+    SCHEMA,
+    BenchmarkProblem,
+    Environment,
+    Experiment,
+    Gap,
+    KnownDivergence,
+    Line,
+    Loading,
+    Mutant,
+    Porting,
+    Record,
+    Tally,
+    as_number,
+    read_line,
+)
 
 __all__ = [
-    "DEFAULT_FOLDER", "KINDS", "SCHEMA", "Environment", "Experiment", "Gap", "KnownDivergence", "Line", "Loaded", "Loading", "Mutant",
-    "Porting", "Problem", "Record", "Tally", "Writer", "as_number", "load", "read_line",
+    "DEFAULT_FOLDER", "KINDS", "SCHEMA", "BenchmarkProblem", "Environment", "Experiment", "Gap", "KnownDivergence", "Line", "Loaded",
+    "Loading", "Mutant", "Porting", "Problem", "Record", "Tally", "Writer", "as_number", "load", "read_line",
 ]  # fmt: skip
 
 DEFAULT_FOLDER = Path("out/records")
@@ -125,6 +139,7 @@ class Loaded:
     experiments: tuple[Experiment, ...] = ()
     porting: tuple[Porting, ...] = ()
     mutants: tuple[Mutant, ...] = ()
+    untimed: tuple[BenchmarkProblem, ...] = ()
     environments: tuple[Environment, ...] = ()
     benchmarks: tuple[Path, ...] = ()
     arrays: tuple[Path, ...] = ()
@@ -134,12 +149,12 @@ class Loaded:
     def empty(self) -> bool:
         """Whether there is nothing to report on."""
         lines = (self.observations, self.loadings, self.gaps, self.tallies, self.divergences, self.experiments, self.porting, self.mutants)
-        return not any(lines) and not self.benchmarks
+        return not any(lines) and not self.untimed and not self.benchmarks
 
 
 _PLURALS = {
     "observation": "observations", "backend": "loadings", "gap": "gaps", "tally": "tallies", "divergence": "divergences",
-    "experiment": "experiments", "porting": "porting", "mutant": "mutants", "environment": "environments",
+    "experiment": "experiments", "porting": "porting", "mutant": "mutants", "benchmark-problem": "untimed", "environment": "environments",
 }  # fmt: skip
 
 
