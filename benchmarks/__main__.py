@@ -1,0 +1,90 @@
+"""python -m benchmarks: time layers of real networks on each backend."""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import backends
+from backends.interface import LAYOUTS, OUTPUTS
+from benchmarks import machine
+from benchmarks.cells import LEVELS
+from benchmarks.run import Options, run
+from benchmarks.table import aligned
+from benchmarks.workloads import WORKLOADS
+from reports.record import DEFAULT_FOLDER
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return its exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.list:
+        print("\n".join(_listing()))
+        return 0
+    try:
+        machine.pinned(given.threads)
+        chosen = tuple(backends.known(name) for name in given.backend or _installed())
+    except ValueError as error:
+        parser.error(str(error))
+    records = given.records.resolve()
+    if given.peers:
+        from benchmarks.peers import compare
+
+        return compare(threads=given.threads, records=records, select=given.select, level=given.level)
+    options = Options(
+        backends=chosen,
+        level=given.level,
+        layouts=tuple(given.layout),
+        outputs=tuple(given.output),
+        threads=given.threads,
+        cold=given.cold,
+        overhead=given.overhead,
+        longest=given.cell_limit,
+        select=given.select,
+        records=records,
+        resume=given.resume,
+    )
+    return run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Times layers of real networks on each backend; a wrong answer is not timed."
+    )
+    add = parser.add_argument
+    add("--backend", action="append", default=[], metavar="NAME", help="a backend, again for more (default: ours that are installed)")
+    add(
+        "--level",
+        "--set",
+        choices=LEVELS,
+        default="quick",
+        help="quick: ten workloads, forward; standard: all; full: whatever can be asked",
+    )
+    add("--layout", action="append", choices=LAYOUTS, default=[], help="this layout alone, again for more")
+    add("--output", action="append", choices=OUTPUTS, default=[], help="this output alone, again for more")
+    add("-k", dest="select", default="", metavar="EXPRESSION", help="only the cells whose names match, as in pytest")
+    add("--threads", type=int, default=machine.usable_cores(), metavar="N", help="threads of each framework (default: every core)")
+    add("--cold", action="store_true", help="every round meets a buffer that no cache holds")
+    add("--cell-limit", type=float, default=120.0, metavar="SECONDS", help="how long one cell may take")
+    add("--records", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"where records go (default {DEFAULT_FOLDER})")
+    add("--resume", action="store_true", help="leave out what the records have timed already, on this machine and these versions")
+    add("--overhead", action="store_true", help="time a bare loop beside the harness, round by round, and compare")
+    add("--peers", action="store_true", help="NumPy against the frameworks and against plain NumPy code, interleaved in one run")
+    add("--list", action="store_true", help="list the workloads and their sources")
+    return parser
+
+
+def _installed() -> list[str]:
+    return [name for name in backends.adapters() if importlib.util.find_spec(name)]
+
+
+def _listing() -> list[str]:
+    rows = [["workload", "layer", "shape", "dtype", "source"]]
+    rows += [[w.name, f"{w.network}, {w.layer}", "×".join(map(str, w.shape)), w.dtype, w.source] for w in WORKLOADS.values()]
+    return aligned(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

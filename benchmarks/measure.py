@@ -1,0 +1,326 @@
+"""How a cell is timed: set-up outside the clock, rounds in freshly placed memory, the machine watched.
+
+pytest-benchmark holds the clock and the rounds; what is here feeds it. A round is one call of what
+`bind` returned, so a first call, a compilation or a conversion is never in it. Where arrays happen
+to lie moves a timing by 4 to 5 %, more than most regressions: the rounds are spread over several
+placements, each bound and warmed anew. In cold mode every round meets another buffer, and so many
+of them that the last-level cache holds none.
+"""
+
+import contextlib
+import math
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from backends.interface import Backend, Case, Layout
+from benchmarks import machine
+from benchmarks.cells import Cell, Effort
+from benchmarks.check import Wrong, check, checksum
+from benchmarks.workloads import bytes_moved, taps
+
+PAGE, LINE = 4096, 64
+WARM_CALLS = 2
+RING = 64
+"""At most how many buffers a cold run rotates; a small workload's are pushed out of the cache between rounds as well."""
+
+Call = Callable[[], Any]
+
+
+class TimedOut(Exception):
+    """A cell took longer than it may."""
+
+
+# --- placement ----------------------------------------------------------------------------------
+
+
+def placed(array: np.ndarray, layout: Layout, chance: random.Random) -> np.ndarray:
+    """A copy in new memory, at a random cache line of a page, in the order of `layout`, so that no adapter need move it."""
+    order = np.moveaxis(array, 1, -1) if layout == "channels_last" else array
+    room = np.empty(array.nbytes + 2 * PAGE, np.uint8)
+    start = -room.ctypes.data % PAGE + LINE * chance.randrange(PAGE // LINE)
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(order.shape)
+    copy[...] = order
+    return np.moveaxis(copy, -1, 1) if layout == "channels_last" else copy
+
+
+def elsewhere(case: Case, chance: random.Random) -> Case:
+    """The same question with its arrays in new memory."""
+    cotangent = None if case.cotangent is None else placed(case.cotangent, case.layout, chance)
+    return case.replace(x=placed(case.x, case.layout, chance), cotangent=cotangent)
+
+
+class Rounds:
+    """Rounds of one call each, for pytest-benchmark's pedantic mode, whose `setup` says which.
+
+    With `bare`, every round is preceded by a call that a plain loop times: what the harness adds shows
+    in the difference.
+    """
+
+    def __init__(self, backend: Backend, case: Case, effort: Effort, *, cold: bool = False, bare: bool = False, seed: int = 0) -> None:
+        self.backend, self.case, self.cold = backend, case, cold
+        self.chance = random.Random(seed)
+        self.bare: list[float] | None = [] if bare else None
+        self._ring: list[Call] = []
+        self._count = 0
+        start = time.perf_counter()
+        self._call = self._place()
+        self.placing = time.perf_counter() - start
+        self.calling, self.cores_used = _calibrate(self._call)
+        self._fresh = True
+        if cold:
+            self.placements = min(RING, max(2, math.ceil(2 * machine.last_level_cache() / bytes_moved(case))))
+            self.each = 1
+            self.rounds = max(effort.least, min(effort.most, int(effort.seconds / self.calling)))
+            self._evict = np.ones(2 * machine.last_level_cache() // 8, np.int64)
+        else:
+            # Placing may take at most twice as long as timing does: a variant that compiles at each bind gets fewer.
+            self.placements = max(1, min(effort.placements, int(2 * effort.seconds / max(self.placing, 1e-9))))
+            wanted = effort.seconds / self.placements / self.calling
+            self.each = max(math.ceil(effort.least / self.placements), min(effort.most // self.placements, math.ceil(wanted)))
+            self.rounds = self.placements * self.each
+
+    def run(self, benchmark: Any) -> Any:
+        """Time all rounds with pytest-benchmark; return the last answer."""
+        return benchmark.pedantic(invoke, setup=self.setup, rounds=self.rounds)
+
+    def setup(self) -> tuple[tuple[Call], dict[str, Any]]:
+        """The next round's call, as arguments of `invoke`."""
+        call = self._next_cold() if self.cold else self._next_warm()
+        self._count += 1
+        if self.bare is not None:
+            self.bare.append(_timed(call))
+        return (call,), {}
+
+    def _next_warm(self) -> Call:
+        if self._count % self.each == 0 and not self._fresh:
+            self._call = self._place()
+        self._fresh = False
+        return self._call
+
+    def _next_cold(self) -> Call:
+        while len(self._ring) < self.placements:
+            self._ring.append(self._place())
+        if self.placements * bytes_moved(self.case) < 2 * machine.last_level_cache():
+            self._evict += 1
+        return self._ring[self._count % self.placements]
+
+    def _place(self) -> Call:
+        call = self.backend.bind(elsewhere(self.case, self.chance))
+        for _ in range(WARM_CALLS):
+            call()
+        return call
+
+
+def invoke(call: Call) -> Any:
+    """What pytest-benchmark times."""
+    return call()
+
+
+def _timed(call: Call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _calibrate(call: Call, seconds: float = 0.02) -> tuple[float, float]:
+    """(seconds of one call, cores that it computes on), from three calls or more; nothing that is reported as a time."""
+    calls, wall, cpu = 0, time.perf_counter(), time.process_time()
+    while calls < 3 or (time.perf_counter() - wall < seconds and calls < 1000):
+        call()
+        calls += 1
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return max(wall / calls, 1e-9), cpu / max(wall, 1e-9)
+
+
+# --- devices ------------------------------------------------------------------------------------
+
+
+class DeviceClock:
+    """Seconds of a device: a reading waits for all that was launched.
+
+    Where `wait` returns what passed between device events since it was last called, that is what
+    counts; where it returns nothing, the wall clock is read once the device has finished.
+    """
+
+    def __init__(self, wait: Callable[[], float | None]) -> None:
+        self._wait = wait
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        passed = self._wait()
+        if passed is None:
+            return time.perf_counter()
+        self._now += passed
+        return self._now
+
+
+class Launches:
+    """Many launches between two readings of a device clock, over buffers that its caches do not hold together."""
+
+    def __init__(self, backend: Any, case: Case, effort: Effort, seed: int = 0) -> None:
+        chance = random.Random(seed)
+        # The largest cache of a GPU today is 256 MB; more buffers than two are wanted in any case.
+        self.placements = min(RING, max(3, math.ceil((512 << 20) / bytes_moved(case))))
+        bound = [backend.enqueue(elsewhere(case, chance)) for _ in range(self.placements)]
+        self._launches = [launch for launch, _ in bound]
+        self._turn = 0
+        self.clock = DeviceClock(bound[0][1])
+        self()
+        self.clock()
+        start = time.perf_counter()
+        for _ in range(self.placements):
+            self()
+        self.clock()
+        self.calling = max((time.perf_counter() - start) / self.placements, 1e-9)
+        self.cores_used, self.bare = 0.0, None
+        # A round of at least ten milliseconds hides what reading the clock costs.
+        self.each = max(10, math.ceil(0.01 / self.calling))
+        self.rounds = int(max(effort.least, min(effort.most, effort.seconds / (self.each * self.calling))))
+
+    def run(self, benchmark: Any) -> Any:
+        """Time all rounds with pytest-benchmark; return the last answer."""
+        return benchmark.pedantic(self, rounds=self.rounds, iterations=self.each)
+
+    def __call__(self) -> Any:
+        self._turn = (self._turn + 1) % len(self._launches)
+        return self._launches[self._turn]()
+
+
+# --- a time limit -------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def limit(seconds: float) -> Iterator[None]:
+    """Raise `TimedOut` in a block that takes longer, as soon as it is back in Python; nothing happens off the main thread."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise TimedOut(f"took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# --- one cell -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How cells are timed: how hard, on how many threads, by which clock, and how long one may take (seconds).
+
+    `notes` go into the record of each as they are.
+    """
+
+    effort: Effort
+    threads: int
+    clock: Callable[[], float] = time.perf_counter
+    cold: bool = False
+    bare: bool = False
+    longest: float = 120.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Timing:
+    """One cell on one backend: its answer is found right when this is made, and timed by `run`.
+
+    Raises:
+        Wrong: the answer does not conform; it is not timed.
+        TimedOut: that took longer than it may.
+    """
+
+    def __init__(self, cell: Cell, backend: Backend, manner: Manner) -> None:
+        self.cell, self.backend, self.manner = cell, backend, manner
+        self.case = cell.case()
+        self.device = str(getattr(backend, "device", "cpu"))
+        self.launches: Launches | None = None
+        with limit(manner.longest):
+            answer = backend.fetch(backend.bind(elsewhere(self.case, random.Random(0)))())
+            self.checked = check(self.case, answer)
+            if self.device != "cpu" and hasattr(backend, "enqueue"):
+                self.launches = Launches(backend, self.case, manner.effort)
+
+    def run(self, benchmark: Any) -> None:
+        """Time it with pytest-benchmark's fixture, and leave what a reader must know in `extra_info`.
+
+        A timing that cannot be believed, or was cut short, is taken back.
+
+        Raises:
+            Refused: the clock stands still, or a time is not positive.
+            Wrong: a later call answered otherwise than the first.
+            TimedOut: it took longer than it may.
+        """
+        try:
+            with limit(self.manner.longest):
+                self._run(benchmark)
+        except BaseException:
+            benchmark.has_error = True
+            if benchmark.stats is not None:
+                benchmark.stats.stats.data.clear()
+            raise
+
+    def _run(self, benchmark: Any) -> None:
+        if benchmark.disabled:
+            benchmark.pedantic(invoke, setup=lambda: ((self.backend.bind(elsewhere(self.case, random.Random(0))),), {}))
+            return
+        manner, moved = self.manner, bytes_moved(self.case)
+        clock = self.launches.clock if self.launches else manner.clock
+        machine.require_moving(clock)
+        machine.settle()
+        plan = self.launches or Rounds(self.backend, self.case, manner.effort, cold=manner.cold, bare=manner.bare)
+        bandwidth = self._bandwidth(max(moved, 4 * machine.last_level_cache()) if manner.cold else moved)
+        with machine.Watch() as watch:
+            result = plan.run(benchmark)
+        machine.require_believable(benchmark.stats.stats.data, str(clock))
+        if (again := checksum(self.backend.fetch(result))) != self.checked.checksum:
+            raise Wrong(
+                f"answered {again} at the last round and {self.checked.checksum} at the first call (checksums of the same question)"
+            )
+        benchmark.extra_info.update(self.facts())
+        benchmark.extra_info.update(
+            copy_bandwidth=bandwidth, load_before=watch.load_before, load_after=watch.load_after, cores_used=round(plan.cores_used, 2),
+            placements=plan.placements, rounds_each=plan.each,
+        )  # fmt: skip
+        if watch.elsewhere is not None:
+            benchmark.extra_info["cores_busy_elsewhere"] = round(watch.elsewhere, 2)
+        if plan.bare is not None:
+            benchmark.extra_info["bare"] = plan.bare
+
+    def _bandwidth(self, nbytes: int) -> float:
+        """The copy bandwidth of where it computes, bytes a second; 0 for a device whose adapter does not measure it."""
+        if self.launches is None:
+            return machine.copy_bandwidth(nbytes, self.manner.threads)
+        measure = getattr(self.backend, "copy_bandwidth", None)
+        return float(measure(nbytes)) if measure else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """What was timed, and on what."""
+        case, workload = self.case, self.cell.workload
+        base, _, variant = self.backend.name.partition(":")
+        facts = {
+            **self.manner.notes, "workload": workload.name, "network": workload.network, "layer": workload.layer, "source": workload.source,
+            "families": sorted(workload.families), "backend": self.backend.name, "framework": base, "variant": variant,
+            "version": self.backend.version, "device": self.device, "layout": case.layout, "output": case.output,
+            "reduction": case.spec.reduction.name,
+            "dtype": workload.dtype, "shape": list(workload.shape), "bytes": bytes_moved(case), "taps": taps(case),
+            "threads": getattr(self.backend, "threads", self.manner.threads), "threads_asked": self.manner.threads,
+            "mode": "cold" if self.manner.cold else "warm", "checksum": self.checked.checksum,
+            "elements_checked": self.checked.elements, "elements": self.checked.of,
+        }  # fmt: skip
+        if workload.position is not None:
+            facts.update(family=workload.family, position=workload.position)
+        return facts

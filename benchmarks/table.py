@@ -1,0 +1,55 @@
+"""Times as people read them."""
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.results import Result
+
+SHORT = {"channels_first": "first", "channels_last": "last"}
+
+
+def seconds_text(seconds: float) -> str:
+    """Three digits and a unit: 2.31 ms."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds: 1:20."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+Key = tuple[str, str, str, str]
+"""(backend as it was asked for, workload, layout, output)"""
+
+
+def table(results: Sequence[Result], words: Mapping[Key, str], names: Mapping[str, str]) -> str:
+    """The medians, a row for each workload and output, a column for each backend and layout.
+
+    `words` has what stands in a cell that was not timed: "gap", or why not. `names` are the backends' own names. A time
+    with a tilde is noisy by the rule of `results`; in brackets is the share of the copy bandwidth that was reached.
+    """
+    cells = dict(words)
+    for result in results:
+        facts = result.facts
+        share = f" ({facts['bytes'] / result.median / facts['copy_bandwidth']:.0%})" if facts.get("copy_bandwidth") else ""
+        mark = "~" if result.noise else ""
+        cells[facts["address"], facts["workload"], facts["layout"], facts["output"]] = f"{mark}{seconds_text(result.median)}{share}"
+    columns = list(dict.fromkeys((backend, layout) for backend in dict.fromkeys(key[0] for key in cells) for layout in SHORT))
+    rows = list(dict.fromkeys((workload, output) for _, workload, _, output in cells))
+    lines = [["", *(f"{names.get(backend, backend)} {SHORT[layout]}" for backend, layout in columns)]]
+    for workload, output in rows:
+        label = workload if output == "values" else f"{workload} {output}"
+        lines.append([label, *(cells.get((backend, workload, layout, output), "") for backend, layout in columns)])
+    return "\n".join([*aligned(lines), "channels first or last; in brackets the share of the copy bandwidth; ~ noisy"])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with columns of one width, the first to the left and the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]).rstrip() for row in rows
+    ]
