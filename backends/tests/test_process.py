@@ -1,0 +1,489 @@
+"""A backend in another process: the same answers, and whatever it does there is an observation."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import backends
+from backends import BrokenBackend, UnknownBackend, answer, lives, process
+from backends.interface import Case, Unsupported
+from backends.process import Died, Remote, RemoteError, RemoteFailure, TimedOut
+from backends.spec import Max, PoolSpec, Sliding
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="a nursery needs fork, and /proc to look at")
+
+STRANGERS = Path(__file__).with_name("strangers.py")
+MAX = PoolSpec(reduction=Max(), windows=Sliding(kernel=(2, 2)))
+PLAIN = Case(MAX, np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4))
+FATAL = PLAIN.replace(x=-PLAIN.x)
+POOLED = [[[[6, 8], [14, 16]]]]
+
+
+@pytest.fixture
+def remote(tmp_path):
+    """Makes Remotes of `strangers.py` by class name, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def make(name, *, answer="native", stage="", error="KeyError", **options):
+            said = {"STRANGER_FILE": str(tmp_path / "pids"), "STRANGER_ANSWER": answer, "STRANGER_STAGE": stage, "STRANGER_ERROR": error}
+            options = {"time_limit": 60, "environment": said} | options
+            return stack.enter_context(Remote(f"{STRANGERS}:{name}", **options))
+
+        yield make
+
+
+starts = pytest.mark.parametrize("start", [pytest.param("fork", marks=linux), "spawn"])
+
+
+# --- the same answers ---------------------------------------------------------------------------
+
+
+@starts
+def test_a_remote_is_the_backend_that_it_runs(remote, start):
+    """Name, version, capabilities, gaps and answers are those of the backend in this process."""
+    there, here = remote("Stranger", start=start), backends.load(f"{STRANGERS}:Stranger")
+    assert (there.name, there.version, there.threads) == (here.name, here.version, here.threads)
+    assert there.capabilities["max"].paddings == {"valid"} and there.capabilities["max"].ndims == {2}
+    assert there.gap(PLAIN) is None
+    assert there.gap(PLAIN.replace(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 2))))) == "takes square windows only"
+    assert backends.run(there, PLAIN).tolist() == there.ask(PLAIN).array.tolist() == backends.run(here, PLAIN).tolist() == POOLED
+
+
+def test_an_array_arrives_with_its_memory_order(remote):
+    """A backend sees the strides and the read-only flag that x has here, at the start of a cache line."""
+    x = np.zeros((3, 2, 4, 5), np.float32).transpose(1, 0, 3, 2)[:, :, ::-2]
+    x.flags.writeable = False
+    *seen, writeable, address = remote("Noticing").ask(PLAIN.replace(x=x)).array.tolist()
+    assert (tuple(seen), writeable) == (x.strides, 0)
+    assert address == -(x.shape[2] - 1) * x.strides[2] % 64
+
+
+def test_large_arrays_go_and_come(remote):
+    """Arrays far past the limit of a message's payload are pooled like small ones, again and again."""
+    there = remote("Stranger")
+    first = np.arange(3 * 512 * 512, dtype=np.float32).reshape(1, 3, 512, 512)
+    pooled = [there.ask(PLAIN.replace(x=x)).array for x in (first, first[:, :1], first + 1)]
+    expected = [x[:, :, 1::2, 1::2] for x in (first, first[:, :1], first + 1)]
+    assert all(map(np.array_equal, pooled, expected))
+
+
+def test_what_our_adapters_offer_beside_is_offered(remote):
+    """Optional methods work from afar, and are absent where the backend has none."""
+    there = remote("Offering")
+    assert there.native(PLAIN.replace(x=PLAIN.x[:, :, :1, :1])) == "pool([[[[1.0]]]])"
+    assert there.static_shape(PLAIN) == (1, 1, 1, 1)
+    assert there.convolve(PLAIN.x, np.float32([2])).tolist() == (PLAIN.x * 2).tolist()
+    assert (there.environment(), there.device) == ({"build": "yes"}, "cpu")
+    assert not hasattr(remote("Stranger"), "native") and not hasattr(there, "layers") and not hasattr(there, "enqueue")
+
+
+def test_threads_take_turns(remote):
+    """Requests from several threads of this process do not mix."""
+    there, found = remote("Stranger"), {}
+
+    def question(value):
+        found[value] = [there.ask(PLAIN.replace(x=np.full((1, 1, 2, 2), value, np.float32))).array.item() for _ in range(50)]
+
+    threads = [threading.Thread(target=question, args=(value,)) for value in range(1, 5)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert found == {value: [value] * 50 for value in range(1, 5)}
+
+
+# --- deaths -------------------------------------------------------------------------------------
+
+
+@starts
+@pytest.mark.parametrize("name, outcome", [("Mortal", "signal:SIGFPE"), ("Aborting", "signal:SIGABRT"), ("Exiting", "exit:3")])
+def test_a_death_is_named_and_survived(remote, start, name, outcome):
+    """A process that dies raises Died with the signal's name, and the next request is answered by another."""
+    there = remote(name, start=start)
+    there.ask(PLAIN)
+    before = there.pid
+    with pytest.raises(Died, match=outcome) as caught:
+        there.ask(FATAL)
+    assert (caught.value.outcome, caught.value.status) == (outcome, "crashed")
+    assert there.ask(PLAIN).array.tolist() == POOLED
+    assert there.pid != before
+
+
+def test_the_last_words_of_a_dead_process_are_kept(remote):
+    """What a process wrote to standard error before it died is in the exception."""
+    with pytest.raises(Died) as caught:
+        remote("Aborting").ask(FATAL)
+    assert "Check failed: stride > 0" in caught.value.logged
+
+
+@starts
+def test_a_hang_is_ended(remote, start):
+    """A request that outlasts the time limit raises TimedOut, and the next one is answered."""
+    there = remote("Hanging", start=start, time_limit=0.5)
+    with pytest.raises(TimedOut, match=r"no answer within 0\.5 s") as caught:
+        there.ask(FATAL)
+    assert caught.value.outcome == "hangs"
+    there.time_limit = 60
+    assert there.ask(PLAIN).array.tolist() == POOLED
+
+
+@linux
+def test_what_a_life_leaves_behind_ends_with_it(remote, tmp_path):
+    """A process that a backend started, in a session of its own, does not outlive the backend's death."""
+    there = remote("Parental")
+    with pytest.raises(Died):
+        there.ask(FATAL.replace(x=FATAL.x - 1))
+    assert [alive(pid) for pid in pids(tmp_path)] == [True, False, False]
+
+
+@linux
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_processes_end_with_their_maker(tmp_path, start):
+    """Killing the process that made a Remote ends all of its processes, one that hangs included."""
+    script = f"""
+        from backends.process import Remote
+        from backends.tests.test_process import FATAL
+        Remote({str(STRANGERS) + ":Parental"!r}, start={start!r}).ask(FATAL)
+    """
+    environment = {**os.environ, "STRANGER_FILE": str(tmp_path / "pids"), "PYTHONPATH": str(process.ROOT)}
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], env=environment) as maker:
+        wait_until(lambda: len(pids(tmp_path)) == 3)
+        nursery, life, grandchild = pids(tmp_path)
+        maker.kill()
+    wait_until(lambda: not alive(nursery) and not alive(life))
+    if start == "fork":
+        wait_until(lambda: not alive(grandchild))
+    else:
+        # Nobody inherits what a process without a nursery leaves in a session of its own.
+        os.kill(grandchild, signal.SIGKILL)
+
+
+@linux
+def test_a_nursery_that_dies_is_replaced(remote):
+    """Killing the nursery ends its child with it; the next request starts another."""
+    there = remote("Stranger")
+    there.ask(PLAIN)
+    life = there.pid
+    os.kill(there._keeper.process.popen.pid, signal.SIGKILL)
+    wait_until(lambda: not alive(life))
+    with pytest.raises(RemoteFailure):
+        there.ask(PLAIN)
+    assert there.ask(PLAIN).array.tolist() == POOLED
+
+
+def test_a_call_is_bound_again_in_the_next_life(remote):
+    """A bound call works after its process died; an answer that died with it says so."""
+    there = remote("Mortal")
+    call = there.bind(PLAIN)
+    native = call()
+    with pytest.raises(Died):
+        there.ask(FATAL)
+    with pytest.raises(RemoteFailure, match="held this answer has ended"):
+        there.fetch(native)
+    assert there.fetch(call()).tolist() == POOLED
+
+
+def test_an_interrupted_request_spoils_none_after_it(remote):
+    """Ctrl-C in the middle of a request leaves no late answer for the next one to find."""
+    there = remote("Hanging")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            there.ask(FATAL)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert there.ask(PLAIN).array.tolist() == POOLED
+
+
+@starts
+def test_closing_ends_everything_and_again_is_no_error(remote, start):
+    """After close no process and no descriptor is left, closing again does nothing, and asking is refused."""
+    descriptors = set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else set()
+    there = remote("Mortal", start=start)
+    there.ask(PLAIN)
+    with pytest.raises(Died):
+        there.ask(FATAL)
+    there.ask(PLAIN)
+    life, nursery = there.pid, there._keeper.process.popen
+    there.close()
+    there.close()
+    assert nursery.returncode is not None and not alive(life)
+    assert not descriptors or set(os.listdir("/proc/self/fd")) == descriptors
+    with pytest.raises(ValueError, match="closed"):
+        there.ask(PLAIN)
+
+
+# --- facts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["gap", "bind", "call", "fetch"])
+@pytest.mark.parametrize("error", ["KeyError", "SystemExit"])
+def test_an_exception_is_not_a_death(remote, stage, error):
+    """What a backend raises arrives with its type, its text and where it was raised, and the process lives on."""
+    there = remote("Refusing", stage=stage, error=error)
+    ask = there.gap if stage == "gap" else there.ask
+    with pytest.raises(RemoteError, match="not that") as caught:
+        ask(PLAIN)
+    assert (caught.value.type_name, caught.value.stage, caught.value.status) == (error, stage, "error")
+    assert "strangers.py" in caught.value.traceback
+    before = there.pid
+    with pytest.raises(RemoteError):
+        ask(PLAIN)
+    assert there.pid == before
+
+
+@pytest.mark.parametrize("ask", ["ask", "bind"])
+def test_unsupported_stays_unsupported(remote, ask):
+    """A backend's own Unsupported is raised as that here."""
+    with pytest.raises(Unsupported, match="not that"):
+        getattr(remote("Refusing", stage="bind", error="Unsupported"), ask)(PLAIN)
+
+
+ANSWERS = [
+    ("native.tolist()", "list", "list: expected a NumPy array"),
+    ("native[0, 0, 0, 0]", "numpy.float32", "numpy.float32: expected a NumPy array"),
+    ("np.ma.masked_array(native)", "numpy.ma.MaskedArray", "MaskedArray: expected a NumPy array"),
+    ("np.array([self])", "numpy.ndarray", "numpy.ndarray: expected a NumPy array in this machine's memory"),
+    ("type('Lazy', (), {'__module__': 'later'})()", "later.Lazy", "later.Lazy: expected a NumPy array"),
+    ("np.frombuffer(native.tobytes(), native.dtype)", "numpy.ndarray", "read-only"),
+]
+
+
+@pytest.mark.parametrize("answer, returned, fault", ANSWERS, ids=[answer for answer, *_ in ANSWERS])
+def test_what_is_no_array_of_ones_own_is_named(remote, answer, returned, fault):
+    """A list, a scalar, a subclass, an array of objects, a lazy object and a read-only array are named as what they are."""
+    seen = remote("Answering", answer=answer).ask(PLAIN)
+    assert seen.returned == returned
+    assert [fault in each for each in seen.faults] == [True]
+
+
+def test_fetch_names_what_is_no_array(remote):
+    """Through `run`, an answer that is no array comes as an object whose type has its type's name."""
+    assert type(backends.run(remote("Answering", answer="native.tolist()"), PLAIN)).__name__ == "list"
+
+
+@pytest.mark.parametrize("name, wrote", [("Writing", ("x",)), ("Overrunning", ("around x",)), ("Stranger", ())])
+def test_writing_to_the_input_is_seen(remote, name, wrote):
+    """A write to x, and one past its end, are told apart, and nothing else is reported."""
+    seen = remote(name).ask(FATAL)
+    assert seen.wrote == wrote
+    assert seen.faults == tuple(f"it wrote to its input: {each} has changed" for each in wrote)
+
+
+def test_the_same_is_seen_without_a_process():
+    """Facts about an answer can be had in this process too, all but deaths, prints and memory beside x."""
+    seen = answer.observe(backends.load(f"{STRANGERS}:Writing"), FATAL.replace(x=FATAL.x.copy()))
+    assert (seen.wrote, seen.returned, seen.native, seen.aliases) == (("x",), "numpy.ndarray", "numpy.ndarray", False)
+    with pytest.raises(answer.Raised, match="fetch"):
+        answer.observe(backends.load(f"{STRANGERS}:Answering"), PLAIN)
+
+
+def test_prints_are_caught_whoever_prints(remote):
+    """Text from Python, from C and from a bare descriptor is reported with the answer that it came with, and harms no message."""
+    there = remote("Printing")
+    seen, after = there.ask(FATAL), there.ask(PLAIN)
+    assert sorted(seen.printed.replace("raw ", "raw\n").split("\n")) == ["", "from C", "hello", "raw"]
+    assert seen.logged == "a warning of sorts\n"
+    assert seen.faults and "printed" in seen.faults[0]
+    assert seen.array.tolist() == (-PLAIN.x[:, :, ::2, ::2]).tolist()
+    assert (after.printed, after.logged, after.faults) == ("", "", ())
+
+
+def test_of_a_flood_the_end_is_kept(remote):
+    """A backend that prints without end costs a bounded text, not the answer."""
+    seen = remote("Flooding").ask(FATAL)
+    assert seen.printed.endswith("xlast") and len(seen.printed) == lives.OUTPUT_KEPT
+    assert seen.array is not None
+
+
+def test_warnings_are_caught(remote):
+    """A Python warning is reported apart from what is printed, each time."""
+    there = remote("Cautious")
+    assert [there.ask(FATAL).warned for _ in range(2)] == [("UserWarning: careful",)] * 2
+    assert there.ask(FATAL).logged == ""
+
+
+def test_answers_that_nobody_holds_are_let_go(remote):
+    """Native answers are freed in the other process once they are dropped here."""
+    there = remote("Counting")
+    call = there.bind(PLAIN)
+    natives = [call() for _ in range(5)]
+    assert there.fetch(natives[0]).tolist() == [5, 5]
+    del natives[1:]
+    assert there.fetch(natives[0]).tolist() == [5, 1]
+
+
+# --- measuring, and native code -----------------------------------------------------------------
+
+
+@starts
+def test_the_worker_times(remote, start):
+    """A block has one untimed call before it, takes wall and CPU time, and is bound once for many blocks."""
+    there = remote("Counting", start=start)
+    call = there.bind(PLAIN)
+    blocks = [there.measure(call, 10), there.measure(call, 3), there.measure(PLAIN, 1)]
+    assert all(block.wall > 0 and block.cpu >= 0 for block in blocks)
+    assert there.fetch(call()).tolist() == [11 + 4 + 2 + 1, 1]
+    with pytest.raises(ValueError, match="iterations=0"):
+        there.measure(call, 0)
+
+
+SNIPPETS = [
+    ("import numpy as np\nnp.arange(3)", "returns", "array([0, 1, 2])"),
+    ("x = 1", "returns", ""),
+    ("def f():\n    raise KeyError('no')\nf()", "raises", "KeyError: 'no'"),
+    ("1 +", "raises", "SyntaxError"),
+    ("import os, signal\nos.kill(os.getpid(), signal.SIGBUS)", "signal:SIGBUS", "Bus error"),
+    ("import os\nos._exit(4)", "exit:4", "exit:4"),
+    ("import sys\nsys.exit(5)", "raises", "SystemExit: 5"),
+    ("import time\ntime.sleep(60)", "hangs", "no answer within 0.5 s"),
+]
+
+
+@pytest.mark.parametrize("code, outcome, text", SNIPPETS, ids=[f"{outcome} {code[-12:]!r}" for code, outcome, _ in SNIPPETS])
+def test_native_code_has_an_outcome(remote, code, outcome, text):
+    """A piece of code returns, raises, hangs or dies, in a process that is not the one that answers."""
+    there = remote("Stranger")
+    there.ask(PLAIN)
+    before = there.pid
+    seen = there.execute(code, time_limit=0.5 if outcome == "hangs" else None)
+    assert (seen.outcome, text in seen.text) == (outcome, True), seen
+    assert (there.ask(PLAIN).array.tolist(), there.pid) == (POOLED, before)
+
+
+def test_native_code_has_an_interpreter_of_its_own(remote):
+    """Where a process is not forked, native code dies in an interpreter of its own."""
+    there = remote("Stranger", start="spawn")
+    there.ask(PLAIN)
+    before = there.pid
+    assert there.execute("import os\nos.abort()").outcome == "signal:SIGABRT"
+    assert (there.ask(PLAIN).array.tolist(), there.pid) == (POOLED, before)
+
+
+@linux
+def test_native_code_cannot_starve_the_machine(remote):
+    """Code that asks for more memory than it may have is refused it."""
+    seen = remote("Stranger").execute("bytearray(1 << 30)", memory=100 << 20)
+    assert (seen.outcome, seen.text.split(":")[0]) == ("raises", "MemoryError")
+
+
+# --- getting started ----------------------------------------------------------------------------
+
+BROKEN = {
+    "raising": ("raise ImportError('libfoo is missing')", "ImportError: libfoo is missing"),
+    "exiting": ("import os; os._exit(7)", "died at import, exit:7"),
+    "dying": ("import os; os.write(2, b'boom'); os.abort()", "died at import, signal:SIGABRT: .*boom"),
+    "hanging": ("import time; time.sleep(60)", "not imported within 2 s"),
+    "lacking": ("class Backend: pass", "no attribute 'name'"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_backend_that_cannot_be_loaded_says_why(tmp_path, what):
+    """A backend that raises, exits, dies or hangs at import, or is none, is broken, in words."""
+    code, message = BROKEN[what]
+    (tmp_path / "broken.py").write_text(code)
+    with pytest.raises(BrokenBackend, match=f"(?s){message}"):
+        Remote(f"{tmp_path}/broken.py:Backend", start_limit=2 if what == "hanging" else 60)
+
+
+def test_an_unknown_backend_is_a_usage_error():
+    """A name that nothing has raises UnknownBackend with the choices."""
+    with pytest.raises(UnknownBackend, match="unknown backend 'nonesuch'; choose from"):
+        Remote("nonesuch")
+
+
+def test_an_interpreter_that_is_not_there_is_named(tmp_path):
+    """A Python that does not exist, or is none, is reported with its path."""
+    with pytest.raises(BrokenBackend, match=r"cannot start .*no-python"):
+        Remote("numpy", python=str(tmp_path / "no-python"))
+
+
+@pytest.mark.parametrize("options", [{"start": "thread"}, {"time_limit": 0}, {"time_limit": -1.5}], ids=str)
+def test_wrong_options_are_refused(options):
+    """An unknown way to start and a time limit that is none raise ValueError with the value."""
+    with pytest.raises(ValueError, match=str(next(iter(options.values())))):
+        Remote("numpy", **options)
+
+
+def test_two_interpreters_side_by_side(remote, tmp_path):
+    """Two Remotes run one backend under two interpreters, each with its own installation."""
+    venv.EnvBuilder(symlinks=os.name == "posix").create(tmp_path / "other")
+    (site,) = (tmp_path / "other").rglob("site-packages")
+    (site / "ours.pth").write_text(str(Path(np.__file__).parents[1]))
+    other = tmp_path / "other" / ("bin/python" if os.name == "posix" else "Scripts/python.exe")
+    first, second = remote("Stranger"), remote("Stranger", python=str(other))
+    assert (first.version, second.version) == (sys.prefix, str(tmp_path / "other"))
+    assert first.ask(PLAIN).array.tolist() == second.ask(PLAIN).array.tolist() == POOLED
+
+
+def test_a_backend_of_another_checkout(tmp_path):
+    """The adapters come from the checkout that is named, also where that one speaks no language of processes."""
+    shutil.copytree(process.ROOT / "backends", tmp_path / "backends", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    (tmp_path / "backends" / "wire.py").write_text("raise ImportError('another revision')")
+    (tmp_path / "backends" / "elder_backend.py").write_text(
+        STRANGERS.read_text() + "\nVARIANTS = {'': 'elder'}\ndef load(variant): return Stranger()"
+    )
+    with Remote("elder", root=tmp_path) as there:
+        assert there.ask(PLAIN).array.tolist() == POOLED
+
+
+# --- frameworks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "torch:compile", "tensorflow", "tensorflow:graph", "jax"])
+def test_a_framework_works_in_a_fork(name):
+    """A framework that was imported before the fork gives the same values and gradient in a first and in a second life."""
+    if name not in backends.available() or not importlib.util.find_spec(name.partition(":")[0]):
+        pytest.skip(f"{name}: not installed")
+    x = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    values = PLAIN.replace(x=x, layout="channels_last")
+    gradient = values.replace(output="gradient", cotangent=np.ones((2, 3, 32, 32), np.float32))
+    with Remote(name, time_limit=300) as there:
+        first = [there.ask(case).array for case in (values, gradient)]
+        os.kill(there.pid, signal.SIGKILL)
+        with pytest.raises(Died):
+            there.ask(values)
+        second = [there.ask(case).array for case in (values, gradient)]
+    assert np.array_equal(first[0], x.reshape(2, 3, 32, 2, 32, 2).max((3, 5)))
+    assert first[1].sum() == first[0].size
+    assert all(map(np.array_equal, first, second))
+
+
+# --- helpers ------------------------------------------------------------------------------------
+
+
+def pids(folder):
+    path = folder / "pids"
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition, limit=60):
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("the condition never came true")
+        time.sleep(0.01)
