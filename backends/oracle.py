@@ -312,7 +312,7 @@ def _norm_gradient(reduction: Lp, row: np.ndarray, weight: np.ndarray, windows: 
     free = set()
     for taps, cotangent in zip(windows, weights, strict=True):
         norm = norms.norm(taps)
-        if not norm.is_finite() or norm >= limit:
+        if not norm.is_finite() or norm >= limit or math.isinf(float(norm)):
             free.update(taps)
             continue
         for tap in taps:

@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         if law is None:
             assert_conforms(case, subject.ask(case))
         else:
-            print(f"law: {' '.join((REGISTRY[law].__doc__ or '').split())}")
-            REGISTRY[law](subject, case)
+            print(f"law: {' '.join((REGISTRY[law].claim.__doc__ or '').split())}")
+            REGISTRY[law].claim(subject, case)
     except Unsupported as reason:
         print(f"{backend.name} {backend.version} cannot be asked: {reason}")
         return 3

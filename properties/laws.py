@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,7 @@ from properties.strategies import MOST_TAPS, askable, cases, count_taps
 from properties.subject import Misbehaved, Subject
 from reports.record import Record, Tally, Writer
 
-Law = Callable[[Subject, Case], None]
-
-REGISTRY: dict[str, Law] = {}
-"""Every law by name, as it was written: for replaying one case."""
+Claim = Callable[[Subject, Case], None]
 
 
 class LawBroken(AssertionError):
@@ -52,6 +49,45 @@ class Budget:
     seconds: float = 30.0
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Law:
+    """A law: its claim as code, and the cases that it is about."""
+
+    name: str
+    claim: Claim
+    draw: Callable[..., SearchStrategy[Case]]
+    bounds: Mapping[str, Collection[Any]]
+    requires: Callable[[Case], bool] | None
+    examples: float
+    most_taps: int
+
+    def applies(self, backend: Subject) -> bool:
+        """Whether a backend has any of the law's subjects."""
+        within = ("reductions_", "windows", "outputs", "dtypes", "layouts", "ndims")
+        return bool(askable(backend, **{key: self.bounds[key] for key in within if key in self.bounds}))
+
+    def test(self, trial: "Trial", settings_: settings | None = None) -> None:
+        """Put the law's cases to a trial's backend, under some settings or the loaded profile's.
+
+        Raises:
+            LawBroken: the law does not hold.
+            Unsatisfiable: every case was filtered.
+        """
+
+        def run(case: Case) -> None:
+            trial.put(case)
+
+        # Hypothesis seeds a deterministic run, and names its database, by the function's name.
+        run.__name__ = run.__qualname__ = re.sub(r"\W", "_", f"{self.name}__{trial.backend.name}")
+        profile = settings_ or settings.default
+        wanted = max(1, round(profile.max_examples * self.examples))  # type: ignore[union-attr]  # a profile is always loaded
+        settings(profile, max_examples=wanted)(given(case=self.draw(trial.backend, **self.bounds))(run))()
+
+
+REGISTRY: dict[str, Law] = {}
+"""Every law by name, once its file is imported."""
+
+
 def law(
     *,
     examples: float = 1.0,
@@ -59,7 +95,7 @@ def law(
     draw: Callable[..., SearchStrategy[Case]] = cases,
     most_taps: int = MOST_TAPS,
     **bounds: Collection[Any],
-) -> Callable[[Law], Callable[..., None]]:
+) -> Callable[[Claim], Callable[..., None]]:
     """Make a law of a function `(backend, case)`.
 
     `bounds` are those of `strategies.cases` (`reductions=` stands for its `reductions_`), or of
@@ -68,28 +104,17 @@ def law(
     """
     if "reductions" in bounds:
         bounds["reductions_"] = bounds.pop("reductions")
-    within = {key: bounds[key] for key in ("reductions_", "windows", "outputs", "dtypes", "layouts", "ndims") if key in bounds}
 
-    def decorate(function: Law) -> Callable[..., None]:
+    def decorate(function: Claim) -> Callable[..., None]:
         name = function.__name__.removeprefix("test_")
         if not function.__doc__:
             raise ValueError(f"law {name}: its docstring is its claim")
-        REGISTRY[name] = function
+        one = Law(name=name, claim=function, draw=draw, bounds=bounds, requires=requires, examples=examples, most_taps=most_taps)
+        REGISTRY[name] = one
 
         @functools.wraps(function)
         def test(backend: Subject, records: Writer, budget: Budget) -> None:
-            trial = Trial(name, function, backend, records, budget)
-            if not askable(backend, **within):
-                trial.not_run(f"{backend.name} has none of its subjects")
-            strategy = draw(backend, **bounds)
-
-            def run(case: Case) -> None:
-                trial.put(case, requires, most_taps)
-
-            # Hypothesis seeds a deterministic run, and names its database, by the function's name.
-            run.__name__ = run.__qualname__ = re.sub(r"\W", "_", f"{name}__{backend.name}")
-            wanted = max(1, round(settings.default.max_examples * examples))  # type: ignore[union-attr]  # a profile is always loaded
-            trial.all(settings(max_examples=wanted)(given(case=strategy)(run)))
+            Trial(one, backend, records, budget).all()
 
         # pytest reads a test's arguments from its signature, and `wraps` would show the law's own.
         del test.__wrapped__
@@ -101,13 +126,13 @@ def law(
 class Trial:
     """One law put to one backend: its cases, its tally, its records."""
 
-    def __init__(self, name: str, function: Law, backend: Subject, records: Writer, budget: Budget) -> None:
-        self.name, self.function, self.backend, self.records, self.budget = name, function, backend, records, budget
+    def __init__(self, law: Law, backend: Subject, records: Writer | None, budget: Budget) -> None:
+        self.law, self.backend, self.records, self.budget = law, backend, records, budget
         self.backend.tally = subject.Tally()
         self.failed: tuple[Case, AssertionError] | None = None
         self.started = time.perf_counter()
 
-    def put(self, case: Case, requires: Callable[[Case], bool] | None, most_taps: int) -> None:
+    def put(self, case: Case) -> None:
         """Put one case to the backend; rejects what the law is not about or the backend cannot be asked."""
         tally = self.backend.tally
         spent = time.perf_counter() - self.started > self.budget.seconds
@@ -118,11 +143,11 @@ class Trial:
             case.spec.check(case.spatial)
         except ValueError:
             self._filter("not a valid spec")
-        if count_taps(case) > most_taps or (requires is not None and not requires(case)):
+        if count_taps(case) > self.law.most_taps or (self.law.requires is not None and not self.law.requires(case)):
             self._filter("not what the law is about")
         self.backend.excused.clear()
         try:
-            self.function(self.backend, case)
+            self.law.claim(self.backend, case)
         except Unsupported as reason:
             self._filter(str(reason))
         except AssertionError as error:
@@ -133,11 +158,15 @@ class Trial:
         tally.compared += 1
         self._record(case, None)
 
-    def all(self, run: Callable[[], None]) -> None:
-        """Run the law's cases, record what came of it, and fail or skip in pytest's terms."""
+    def all(self) -> None:
+        """Put every case, record what came of it, and fail or skip in pytest's terms."""
+        if not self.law.applies(self.backend):
+            message = f"{self.backend.name} has none of its subjects"
+            self._tally("not run", message)
+            pytest.skip(f"not run: {message}")
         status, message = "failed", "the harness itself failed, or was interrupted"
         try:
-            run()
+            self.law.test(self)
             status, message = "passed", ""
         except Unsatisfiable:
             status, message = "not run", "every case was filtered"
@@ -157,24 +186,21 @@ class Trial:
         if status == "not run":
             pytest.skip(message)
 
-    def not_run(self, why: str) -> None:
-        """Record, and say, that the law does not apply to the backend."""
-        self._tally("not run", why)
-        pytest.skip(f"not run: {why}")
-
     def _filter(self, reason: str) -> None:
         self.backend.tally.filtered += 1
         self.backend.tally.reasons[reason] += 1
         reject()
 
     def _explain(self, case: Case, error: AssertionError) -> str:
-        lines = [f"{self.function.__doc__}", f"{self.backend.name} {self.backend.version}: {error}", ""]
-        lines.append(subject.reproducer(self.name, case, self.backend.address))
+        lines = [f"{self.law.claim.__doc__}", f"{self.backend.name} {self.backend.version}: {error}", ""]
+        lines.append(subject.reproducer(self.law.name, case, self.backend.address))
         if code := subject.native_code(self.backend.backend, case):
             lines += ["", code]
         return "\n".join(lines)
 
     def _record(self, case: Case, error: AssertionError | None) -> None:
+        if self.records is None:
+            return
         backend = self.backend
         known = dict(backend.excused)
         status = "conforms"
@@ -187,7 +213,7 @@ class Trial:
         expected, actual, bound = first_difference(comparison)
         self.records.append(
             Record(
-                law=self.name, case=subject.text.write(case), backend=backend.name, version=backend.version, device=backend.device,
+                law=self.law.name, case=subject.text.write(case), backend=backend.name, version=backend.version, device=backend.device,
                 status=status, expected=expected, actual=actual, bound=bound, message=str(error) if error else "",
                 divergence=",".join(sorted(known)) if known and not error else None,
                 native=subject.native_code(backend.backend, case) if error else None,
@@ -196,10 +222,12 @@ class Trial:
         )  # fmt: skip
 
     def _tally(self, status: str, message: str) -> None:
+        if self.records is None:
+            return
         seen = self.backend.tally
         self.records.append(
             Tally(
-                law=self.name, claim=" ".join((self.function.__doc__ or "").split()), backend=self.backend.name, status=status,
+                law=self.law.name, claim=" ".join((self.law.claim.__doc__ or "").split()), backend=self.backend.name, status=status,
                 drawn=seen.drawn, filtered=seen.filtered, compared=seen.compared, known=seen.known, vacuous=seen.vacuous,
                 seconds=time.perf_counter() - self.started, message=message,
             )
