@@ -1,0 +1,84 @@
+import itertools
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks import machine
+from benchmarks.machine import Refused
+
+
+def test_a_clock_that_stands_still_is_refused():
+    """A clock that does not move cannot time anything."""
+    with pytest.raises(Refused, match=r"stands still: 1000 readings of 12\.5"):
+        machine.require_moving(lambda: 12.5, readings=1000)
+
+
+def test_a_clock_that_runs_backwards_is_refused():
+    """A clock that goes back cannot time anything either."""
+    readings = itertools.count(5.0, -1.0)
+    with pytest.raises(Refused, match=r"backwards: 5\.0, then 4\.0"):
+        machine.require_moving(lambda: next(readings))
+
+
+def test_a_coarse_clock_is_accepted():
+    """A clock that moves now and then is one."""
+    readings = itertools.chain([1.0] * 50, itertools.repeat(1.5))
+    machine.require_moving(lambda: next(readings))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1e-9, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(seconds):
+    """A round's time is positive and finite, or the whole timing is refused with the number of the round."""
+    with pytest.raises(Refused, match=f"round 1 took {seconds!r} seconds by clock"):
+        machine.require_believable([1e-3, seconds, 1e-3], "clock")
+
+
+@pytest.mark.parametrize("threads", [0, -1, 100_000])
+def test_threads_that_there_are_not(threads):
+    """Fewer threads than one, or more than cores, is refused with the number."""
+    with pytest.raises(ValueError, match=f"threads={threads}: expected 1 to"):
+        machine.pinned(threads)
+
+
+def test_pins_are_read_by_libraries():
+    """A process that starts under the pins has BLAS pools of that size."""
+    code = "import numpy, threadpoolctl; print({pool['num_threads'] for pool in threadpoolctl.threadpool_info()})"
+    pytest.importorskip("threadpoolctl", reason="it looks into the libraries that NumPy has loaded")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**machine.os.environ, **machine.pinned(1)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() in ("{1}", "set()")
+
+
+def test_no_framework_is_imported():
+    """The harness costs nobody the import of a framework."""
+    code = "import sys, benchmarks.__main__, benchmarks.measure; print(sorted({'torch', 'tensorflow', 'jax', 'keras'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("nbytes", [1, 1000, 1 << 20])
+def test_copy_bandwidth(nbytes):
+    """A copy of any size has a rate."""
+    assert machine.copy_bandwidth(nbytes, threads=2, seconds=0.001) > 0
+
+
+def test_watch_counts_what_this_process_computes():
+    """A block that computes has used some of a core, and the load is read before and after."""
+    with machine.Watch() as watch:
+        start = time.process_time()
+        while time.process_time() - start < 0.05:
+            pass
+    assert watch.used > 0
+    assert watch.elsewhere is None or watch.elsewhere >= 0
+    assert min(watch.load_before, watch.load_after) >= 0
+
+
+def test_the_description_is_whole():
+    """Whatever the system does not say is called unknown, and nothing is left out."""
+    told = machine.describe()
+    assert {"usable cores", "governor", "frequency", "caches", "settings", "load", "virtual machine"} <= set(told)
+    assert all(value not in (None, "") for value in told.values())
+    assert machine.last_level_cache() > 0

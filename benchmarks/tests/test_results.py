@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from benchmarks.results import Result, disagreements, finished, read
+from benchmarks.table import aligned, duration, seconds_text, table
+
+STEADY = tuple(1e-3 + 1e-6 * (i % 5) for i in range(30))
+FACTS = {
+    "address": "numpy", "backend": "numpy", "workload": "resnet50-stem", "layout": "channels_last", "output": "values", "reduction": "max",
+    "checksum": "aa", "bytes": 4_000_000, "copy_bandwidth": 8e9, "level": "quick",
+}  # fmt: skip
+
+
+def result(seconds=STEADY, **facts):
+    return Result(seconds=seconds, facts={**FACTS, **facts})
+
+
+def saved(folder, name, *results):
+    benchmarks = [{"stats": {"data": list(one.seconds)}, "extra_info": dict(one.facts)} for one in results]
+    folder.joinpath(name).write_text(json.dumps({"benchmarks": benchmarks}))
+
+
+def test_a_steady_timing_is_not_noisy():
+    """Nothing is held against a steady timing on a quiet machine."""
+    assert result(cores_busy_elsewhere=0.1).noise == []
+
+
+@pytest.mark.parametrize(
+    "seconds, facts, why",
+    [
+        (tuple(1e-3 * (1 + i % 2) for i in range(30)), {}, "spread"),
+        (tuple(1e-3 * (1 + 0.004 * i) for i in range(30)), {}, "drift +8%"),
+        (STEADY, {"cores_busy_elsewhere": 1.5}, "others kept 1.5 cores busy"),
+    ],
+)
+def test_noise_is_named(seconds, facts, why):
+    """Spread, drift and other load are each named where they pass their rule."""
+    assert any(text.startswith(why) for text in result(seconds, **facts).noise)
+
+
+def test_reading_skips_what_is_not_ours(tmp_path):
+    """A truncated file, a foreign one and a benchmark that is no workload are left out; the rest is read."""
+    saved(tmp_path, "bench-1.json", result(), result(workload="vgg16-pool1"))
+    tmp_path.joinpath("bench-2.json").write_text('{"benchmarks": [{"stats"')
+    tmp_path.joinpath("bench-3.json").write_text('{"benchmarks": [{"stats": {"data": [1.0]}, "extra_info": {}}]}')
+    assert [one.facts["workload"] for one in read(sorted(tmp_path.iterdir()))] == ["resnet50-stem", "vgg16-pool1"]
+
+
+def test_finished_cells_are_those_of_the_same_run(tmp_path):
+    """What was timed at another level is not finished."""
+    saved(tmp_path, "bench-1.json", result(), result(workload="vgg16-pool1", level="full"))
+    assert finished(tmp_path, level="quick") == {"numpy resnet50-stem channels_last values"}
+
+
+def test_answers_that_differ_are_named():
+    """Two checksums of one max workload are named with who gave them; averages may differ."""
+    agree, differ = result(), result(backend="torch", checksum="bb")
+    average = [result(reduction="average", workload="head", checksum=word) for word in ("aa", "bb")]
+    assert disagreements([agree, *average]) == []
+    assert disagreements([agree, differ]) == ["resnet50-stem values: numpy channels_last differs from torch channels_last"]
+
+
+@pytest.mark.parametrize("seconds, text", [(2.314e-3, "2.31 ms"), (1.5, "1.5 s"), (12e-6, "12 µs"), (3e-9, "3 ns"), (65.2, "65.2 s")])
+def test_seconds_are_readable(seconds, text):
+    """Three digits and a unit."""
+    assert seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize("seconds, text", [(0.4, "0:00"), (80, "1:20"), (3599.6, "1:00:00"), (7325, "2:02:05")])
+def test_durations_are_readable(seconds, text):
+    """Minutes and seconds, hours where there are any."""
+    assert duration(seconds) == text
+
+
+def test_the_table():
+    """A time has its share of the bandwidth, a gap its word, noise its tilde; a backend has its own name."""
+    words = {("file.py:Mine", "resnet50-stem", "channels_first", "values"): "gap", ("numpy", "m5", "channels_last", "gradient"): "wrong"}
+    text = table([result(), result(tuple(1e-3 * (1 + i % 2) for i in range(30)), layout="channels_first")], words, {"file.py:Mine": "mine"})
+    head, *rows, note = text.splitlines()
+    assert head.split() == ["mine", "first", "mine", "last", "numpy", "first", "numpy", "last"]
+    assert rows[0].split() == ["resnet50-stem", "gap", "~1.5", "ms", "(33%)", "1", "ms", "(50%)"]
+    assert rows[1].split() == ["m5", "gradient", "wrong"]
+    assert "~ noisy" in note
+
+
+def test_columns_are_aligned():
+    """Columns have one width: the first to the left, the others to the right."""
+    assert aligned([["a", "bb"], ["ccc", "d"]]) == ["a    bb", "ccc   d"]

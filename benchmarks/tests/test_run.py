@@ -1,0 +1,199 @@
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import results
+from benchmarks import run as driver
+from benchmarks.__main__ import main
+from benchmarks.run import Options, run
+from reports.record import load
+
+STRANGERS = Path(__file__).with_name("strangers.py")
+SPEED = Path(driver.__file__).with_name("test_speed.py")
+TWO = "m5-wide-pool1 or c3d-pool3"  # one that the strangers can say, and one that is a gap
+
+
+def ran(tmp_path, *names, **changes):
+    """(exit status, what was printed, the records) of a run of some strangers on few cells."""
+    out = io.StringIO()
+    options = {"select": TWO, "layouts": ("channels_first",), "threads": 1, "records": tmp_path, **changes}
+    status = run(Options(backends=tuple(f"{STRANGERS}:{name}" for name in names), **options), out)
+    return status, out.getvalue(), load(tmp_path)
+
+
+def timed(folder):
+    return results.read(sorted(folder.glob("bench-*.json")))
+
+
+def test_a_run_times_records_and_sums_up(tmp_path):
+    """A cell is timed with everything that a reader must know; a gap has its reason; the table and the count say so."""
+    status, out, records = ran(tmp_path, "Plain")
+    (one,) = timed(tmp_path)
+    assert status == 0
+    assert one.facts["bytes"] == 4 * 128 * (1981 + 495)
+    expected = {
+        "workload": "m5-wide-pool1", "backend": "plain", "version": "1", "variant": "", "device": "cpu",
+        "layout": "channels_first", "output": "values",
+        "reduction": "max", "dtype": "float32", "threads": 1, "mode": "warm", "level": "quick", "environment": records.environments[0].id,
+        "elements": 128 * 495,
+    }  # fmt: skip
+    assert {name: one.facts[name] for name in expected} == expected
+    assert len(one.facts["checksum"]) == 16
+    assert 1900 < one.facts["elements_checked"] < 128 * 495
+    assert min(one.facts["copy_bandwidth"], one.facts["placements"], one.facts["rounds_each"]) > 0
+    assert min(one.facts["load_before"], one.facts["load_after"]) >= 0
+    assert len(one.seconds) == one.facts["placements"] * one.facts["rounds_each"]
+    (gap,) = records.gaps
+    assert (gap.backend, gap.reason, gap.question["workload"]) == ("plain", "cannot say: a window of two", "c3d-pool3")
+    assert "plain first" in out
+    assert "gap: plain: cannot say: a window of two (1 cell)" in out
+    assert "1 cells timed, 1 gaps, 0 problems" in out
+    machine = json.loads(next(tmp_path.glob("bench-*.json")).read_text())["machine_info"]["poolproof"]
+    assert {"governor", "caches", "settings", "copy bandwidth of memory"} <= set(machine)
+    assert machine["settings"]["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory):
+    """(exit status, output, records, folder) of one run over everything that goes wrong, and at its end something right."""
+    folder = tmp_path_factory.mktemp("records")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "GRACE", 3.0)
+        names = ("Borderline", "Changeable", "Hungry", "Slow", "Mortal", "Stubborn", "Broken", "Plain")
+        return (*ran(folder, *names, longest=2.0), folder)
+
+
+@pytest.mark.parametrize(
+    "who, status, message",
+    [
+        ("borderline", "wrong", "element (0, "),
+        ("changeable", "wrong", "at the last round"),
+        ("hungry", "memory", "1 PiB"),
+        ("slow", "timeout", "longer than 2 s"),
+        ("mortal", "error", "SIGSEGV"),
+        ("stubborn", "timeout", "in one call"),
+    ],
+)
+def test_what_cannot_be_timed_is_recorded(troubled, who, status, message):
+    """A wrong answer, want of memory, a hang or a death costs one cell, which is recorded, printed and not timed."""
+    _, out, records, _ = troubled
+    (problem,) = [one for one in records.untimed if one.backend == who]
+    assert (problem.workload, problem.layout, problem.output) == ("m5-wide-pool1", "channels_first", "values")
+    assert problem.status == status
+    assert message in problem.message
+    assert f"{status}: " in out
+
+
+def test_the_run_goes_on(troubled):
+    """Whatever happens to one backend, the cells of the others are timed, and its own others are asked; the exit status is 1."""
+    failed, _, records, folder = troubled
+    assert failed == 1
+    assert [one.facts["backend"] for one in timed(folder)] == ["plain"]
+    assert {gap.backend for gap in records.gaps} == {one.backend for one in records.untimed} | {"plain"}
+
+
+def test_a_backend_that_cannot_be_loaded_is_named(troubled):
+    """A backend that is broken is reported with the exception's text."""
+    _, out, records, _ = troubled
+    assert "could not be loaded" in out
+    (broken,) = [one for one in records.loadings if one.status != "loaded"]
+    assert broken.status == "broken"
+    assert "libpooling.so.7 is missing" in broken.message
+
+
+def test_a_run_is_resumed(tmp_path):
+    """With --resume, what is timed already is not timed again; what is not, is."""
+    ran(tmp_path, "Plain")
+    _, out, _ = ran(tmp_path, "Plain", resume=True, select="m5-wide-pool1")
+    assert len(timed(tmp_path)) == 1
+    assert "1 cells are timed already" in out
+    ran(tmp_path, "Plain", resume=True, select="m5-wide-pool1 or vgg16-pool1")
+    assert sorted(one.facts["workload"] for one in timed(tmp_path)) == ["m5-wide-pool1", "vgg16-pool1"]
+
+
+def started(tmp_path, *arguments):
+    """A session of pytest over some cells, as soon as it has timed one of them."""
+    command = [
+        *(sys.executable, "-m", "pytest", str(SPEED), "--benchmark-enable", "-q", "-p", "no:cacheprovider", "--threads=1"),
+        *(f"--backend={STRANGERS}:Slow", f"--records={tmp_path}", "-k", "channels_first and (vgg16-pool1 or m5-wide-pool1)", *arguments),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    end = time.monotonic() + 60
+    while not timed(tmp_path) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_lost_when_a_session_is_stopped(tmp_path, number):
+    """Interrupted or killed in the middle of a cell, a session leaves those that it had timed, in a whole file."""
+    process = started(tmp_path)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    (one,) = timed(tmp_path)
+    assert process.returncode != 0
+    assert one.facts["workload"] == "vgg16-pool1"
+
+
+def test_smoke_calls_each_benchmark_once(tmp_path):
+    """Without --benchmark-enable each benchmark is checked and called, a gap is skipped with its reason, and no time is recorded."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(SPEED),
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        f"--backend={STRANGERS}:Plain",
+        f"--records={tmp_path}",
+    ]
+    done = subprocess.run([*command, "-k", TWO], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "2 passed, 2 skipped" in done.stdout
+    assert "gap: cannot say: a window of two" in done.stdout
+    assert not timed(tmp_path)
+
+
+def test_a_stuck_clock_is_refused(tmp_path):
+    """A clock that stands still times nothing: the cell is a problem, and no JSON has it."""
+    command = [
+        *(sys.executable, "-m", "pytest", str(SPEED), "--benchmark-enable", "--benchmark-timer=benchmarks.tests.strangers.stuck", "-q"),
+        *("-p", "no:cacheprovider", f"--backend={STRANGERS}:Plain", f"--records={tmp_path}", "-k", "m5-wide-pool1 and channels_last"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout
+    (problem,) = load(tmp_path).untimed
+    assert (problem.status, problem.message.partition(":")[0]) == ("error", "Refused")
+    assert "stands still" in problem.message
+    assert not timed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--backend", "nothing"], "unknown backend 'nothing'; choose from"),
+        (["--threads", "0"], "threads=0: expected 1 to"),
+        (["--level", "fast"], "invalid choice: 'fast'"),
+    ],
+)
+def test_usage_errors(capsys, arguments, message):
+    """A name or a number that cannot be is a usage error with the choices."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_list(capsys):
+    """--list prints each workload with its source."""
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 100
+    assert any(line.startswith("resnet50-stem ") and "torchvision/models/resnet.py" in line for line in lines)
