@@ -24,6 +24,9 @@ class Call:
         bound = {name: value.resolve(framework) if isinstance(value, Name) else value for name, value in self.arguments.items()}
         return functools.partial(Name(self.function).resolve(framework), **bound)
 
+    def __hash__(self) -> int:
+        return hash(self.source())
+
     def source(self, *arrays: str) -> str:
         """The call as a line of Python, with the arrays named as given."""
         return f"{self.function}({', '.join([*arrays, *(f'{name}={value!r}' for name, value in self.arguments.items())])})"
