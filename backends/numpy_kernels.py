@@ -1,0 +1,228 @@
+"""How windows are reduced along one axis, as steps of a program, and what each way costs.
+
+Pooling is separable: a maximum of maxima, a sum of sums. So each axis is reduced by itself, the one
+with the longest stride first, and a window of k×k costs 2(k−1) operations an element, not k²−1.
+With n elements, o windows of k taps on an axis:
+
+- `by_taps`: k−1 passes over o elements. Best for the small windows of most networks.
+- `by_doubling`: stride 1; passes of widths 2, 4, 8, … over n elements each, then one overlapping
+  pass (max) or one more for each bit of k (sums: disjoint blocks only, since a difference of running
+  sums would cancel, and would spread one NaN to every window after it). log₂k passes.
+- `by_reduce`: one `ufunc.reduce` a window. For few windows over many elements: global pooling.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backends.numpy_plan import Axis, Bins, Grid, Tap
+from backends.numpy_program import Builder, Operand, copy
+
+DOUBLING_FROM = 6
+"""Taps from which doubling, which also works on the padding, does less than tap by tap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduction:
+    """An associative operation, its identity, and whether an element may be counted twice."""
+
+    ufunc: np.ufunc
+    identity: Any
+    idempotent: bool
+
+
+SUM = Reduction(ufunc=np.add, identity=0, idempotent=False)
+
+
+def maximum(dtype: np.dtype) -> Reduction:
+    """The maximum, with the least value of a dtype."""
+    least = np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
+    return Reduction(ufunc=np.maximum, identity=dtype.type(least), idempotent=True)
+
+
+def along(axis: int, part: slice) -> tuple[slice, ...]:
+    """An index that takes a slice of one axis and all of those before and after it."""
+    return (*(slice(None),) * axis, part)
+
+
+def at(register: str, axis: int, part: slice) -> Operand:
+    """A slice of a register along one axis."""
+    return Operand(register, along(axis, part))
+
+
+def reduce_axis(build: Builder, op: Reduction, source: str, axis: int, windows: Axis, dtype: np.dtype, out: str | None = None) -> str:
+    """Reduce a register over the windows of one axis, into `out` or a new register, which is returned."""
+    if out is None:
+        shape = build.shapes[source]
+        out = build.buffer((*shape[:axis], windows.count, *shape[axis + 1 :]), dtype)
+    if isinstance(windows, Bins) or windows.count < windows.kernel // 2:
+        by_reduce(build, op, source, axis, windows, out)
+    elif windows.stride == 1 and windows.kernel >= DOUBLING_FROM:
+        by_doubling(build, op, source, axis, windows, dtype, out)
+    else:
+        by_taps(build, op, source, axis, windows, out)
+    return out
+
+
+def by_taps(build: Builder, op: Reduction, source: str, axis: int, windows: Grid, out: str) -> None:
+    """Tap by tap: k−1 passes over the output."""
+    taps = sorted(windows.taps(), key=lambda tap: tap.target.start - tap.target.stop)
+    if len(taps) < 2:
+        taps = [*taps, *[Tap(slice(0, 0), slice(0, 0))] * (2 - len(taps))]
+    _begin(build, op, source, axis, taps[0], taps[1], windows.count, out)
+    for tap in taps[2:]:
+        build.emit(op.ufunc, at(out, axis, tap.target), at(source, axis, tap.source), out=at(out, axis, tap.target))
+
+
+def _begin(build: Builder, op: Reduction, source: str, axis: int, a: Tap, b: Tap, count: int, out: str) -> None:
+    """The first pass takes two taps; a window at a border that lacks one of them takes the other, or the identity."""
+    low, high = max(a.target.start, b.target.start), min(a.target.stop, b.target.stop)
+    cuts = sorted({0, count, a.target.start, a.target.stop, b.target.start, b.target.stop})
+    if low < high:
+        both = slice(low, high)
+        build.emit(op.ufunc, at(source, axis, _part(a, both)), at(source, axis, _part(b, both)), out=at(out, axis, both))
+    for start, stop in zip(cuts, cuts[1:], strict=False):
+        if low <= start < high or start >= stop or stop > count:
+            continue
+        part = slice(start, stop)
+        having = next((tap for tap in (a, b) if tap.target.start <= start and stop <= tap.target.stop), None)
+        if having is None:
+            build.emit(copy, op.identity, out=at(out, axis, part))
+        else:
+            build.emit(copy, at(source, axis, _part(having, part)), out=at(out, axis, part))
+
+
+def _part(tap: Tap, windows: slice) -> slice:
+    """The elements that some of a tap's windows read."""
+    step = tap.source.step
+    start = tap.source.start + (windows.start - tap.target.start) * step
+    return slice(start, start + (windows.stop - windows.start - 1) * step + 1, step)
+
+
+def by_doubling(build: Builder, op: Reduction, source: str, axis: int, windows: Grid, dtype: np.dtype, out: str) -> None:
+    """Widths 2, 4, 8, …, each from the one before: log₂k passes over the padded input, then one or a few over the output.
+
+    Where the input ends, the first pass writes the identity, so that no later pass has borders.
+    """
+    kernel, step, count = windows.kernel, windows.dilation, windows.count
+    length = count + windows.reach - 1
+    shape = build.shapes[source]
+    width, covered, wide = 1, 0, source
+    last = kernel.bit_length() - 1
+    started = False
+    for level in range(1, last + 1):
+        size = length - (2 * width - 1) * step
+        exact = level == last and kernel == 2 * width
+        target = out if exact else build.buffer((*shape[:axis], size, *shape[axis + 1 :]), dtype)
+        if level == 1:
+            first = Grid(size=windows.size, count=size, kernel=2, stride=1, dilation=step, before=windows.before)
+            by_taps(build, op, source, axis, first, target)
+        else:
+            build.emit(op.ufunc, at(wide, axis, slice(0, size)), at(wide, axis, slice(width * step, width * step + size)), out=target)
+            build.free(wide)
+        width, wide = 2 * width, target
+        if exact:
+            return
+        if op.idempotent:
+            continue
+        if kernel & width:
+            part = at(wide, axis, slice(covered * step, covered * step + count))
+            if started:
+                build.emit(op.ufunc, out, part, out=out)
+            elif level == last:
+                _finish(build, op, source, axis, windows, part, out)
+                build.free(wide)
+                return
+            else:
+                build.emit(copy, part, out=out)
+                started = True
+            covered += width
+    if op.idempotent:
+        rest = (kernel - width) * step
+        build.emit(op.ufunc, at(wide, axis, slice(0, count)), at(wide, axis, slice(rest, rest + count)), out=out)
+    elif kernel & 1:
+        _finish(build, op, source, axis, windows, Operand(out), out)
+    build.free(wide)
+
+
+def _finish(build: Builder, op: Reduction, source: str, axis: int, windows: Grid, so_far: Operand, out: str) -> None:
+    """Add the last tap of windows with an odd number of taps; all before it are in `so_far`."""
+    shift = windows.reach - 1 - windows.before
+    last = min(windows.count, windows.size - shift)
+    first = max(0, -shift)
+    lead = so_far.part[-1].start if so_far.part else 0
+    name = so_far.register
+    if first < last:
+        have = at(name, axis, slice(lead + first, lead + last))
+        build.emit(op.ufunc, have, at(source, axis, slice(first + shift, last + shift)), out=at(out, axis, slice(first, last)))
+    if name == out:
+        return
+    for start, stop in ((0, min(first, windows.count)), (max(last, first), windows.count)):
+        if start < stop:
+            build.emit(copy, at(name, axis, slice(lead + start, lead + stop)), out=at(out, axis, slice(start, stop)))
+
+
+def by_reduce(build: Builder, op: Reduction, source: str, axis: int, windows: Axis, out: str) -> None:
+    """Window by window: each element once, a call a window."""
+    for i in range(windows.count):
+        reads = windows.reads(i)
+        target = at(out, axis, slice(i, i + 1))
+        if len(reads):
+            build.emit(op.ufunc.reduce, at(source, axis, slice(reads.start, reads.stop, reads.step)), out=target, axis=axis, keepdims=True)
+        else:
+            build.emit(copy, op.identity, out=target)
+
+
+def spread_axis(build: Builder, source: str, axis: int, windows: Axis, dtype: np.dtype, out: str | None = None) -> str:
+    """The adjoint of a sum over windows: each window's value added to all of its taps.
+
+    For stride 1 that is itself a sum over windows, of the values that meet in an element, and may be
+    doubled; else tap by tap, k passes over o elements, into zeros.
+    """
+    if isinstance(windows, Grid) and windows.stride == 1:
+        return reduce_axis(build, SUM, source, axis, windows.transposed(), dtype, out)
+    if out is None:
+        shape = build.shapes[source]
+        out = build.buffer((*shape[:axis], windows.size, *shape[axis + 1 :]), dtype)
+    build.emit(copy, 0, out=out)
+    if isinstance(windows, Grid) and windows.kernel < 2 * windows.count:
+        for tap in windows.taps():
+            part = at(out, axis, tap.source)
+            build.emit(np.add, part, at(source, axis, tap.target), out=part)
+        return out
+    for i in range(windows.count):
+        reads = windows.reads(i)
+        part = at(out, axis, slice(reads.start, reads.stop, reads.step))
+        build.emit(np.add, part, at(source, axis, slice(i, i + 1)), out=part)
+    return out
+
+
+def reduce_axes(build: Builder, op: Reduction, source: str, windows: Sequence[Axis | None], dtype: np.dtype, out: str | None = None) -> str:
+    """Reduce every axis that has windows, the outermost in memory first: its passes are over the longest runs.
+
+    Frees `source`. Returns the register of the result, `out` if it is given.
+    """
+    todo = [(axis, window) for axis, window in enumerate(windows) if window is not None]
+    for axis, window in todo:
+        result = reduce_axis(build, op, source, axis, window, dtype, out if axis == todo[-1][0] else None)
+        build.free(source)
+        source = result
+    if out is not None and source != out:
+        build.emit(copy, source, out=out)
+        return out
+    return source
+
+
+def spread_axes(build: Builder, source: str, windows: Sequence[Axis | None], dtype: np.dtype, out: str | None = None) -> str:
+    """The adjoint of `reduce_axes` for sums, the innermost axis first, while there are few elements."""
+    todo = [(axis, window) for axis, window in reversed(list(enumerate(windows))) if window is not None]
+    for axis, window in todo:
+        result = spread_axis(build, source, axis, window, dtype, out if axis == todo[-1][0] else None)
+        build.free(source)
+        source = result
+    if out is not None and source != out:
+        build.emit(copy, source, out=out)
+        return out
+    return source

@@ -1,0 +1,113 @@
+"""Elements as integers that compare as they do, and divisors as factors: steps before and after reducing.
+
+NumPy's float16 maximum and ml_dtypes' bfloat16 one work element by element, and no NumPy maximum
+says where it was. Both are mended by keys, integers whose order is the order of the elements with
+NaN above all, for which NumPy has vector instructions:
+
+- max of a half type: five integer passes, then int16 maxima;
+- max with its position: the key in the high half of an int64, the position's complement in the low
+  half. The maximum of these *is* the first maximum, and may be reduced in any order.
+"""
+
+import numpy as np
+
+from backends.numpy_program import Builder, copy
+
+LOW = 0xFFFFFFFF
+"""The low half of a packed key: room for a position."""
+
+
+def integer_of(dtype: np.dtype) -> np.dtype:
+    """The signed integer type of the same size."""
+    return np.dtype(f"i{dtype.itemsize}")
+
+
+def infinity_bits(dtype: np.dtype) -> int:
+    """The bits of +inf; those of NaN are larger."""
+    return int(np.array(np.inf, dtype).view(integer_of(dtype)))
+
+
+def rotation(dtype: np.dtype) -> int:
+    """What `encode` subtracts: it takes the key of −inf to the least integer, and NaN with a sign bit, below it, round to the top."""
+    return int(np.iinfo(integer_of(dtype)).max) + 1 - infinity_bits(dtype)
+
+
+def encode(build: Builder, source: str, dtype: np.dtype) -> str:
+    """Keys of floats: equal for −0 and 0, ascending, every NaN above +inf; a new integer register.
+
+    The bits of a positive float ascend as an integer; those of a negative one descend, so all but
+    the sign is flipped, and one is added, which makes −0 a zero.
+    """
+    integer = integer_of(dtype)
+    bits = build.view(source, integer)
+    key, sign = build.buffer(build.shapes[source], integer), build.buffer(build.shapes[source], integer)
+    build.emit(np.right_shift, bits, integer.type(8 * dtype.itemsize - 1), out=sign)
+    build.emit(np.bitwise_and, sign, integer.type(np.iinfo(integer).max), out=key)
+    build.emit(np.bitwise_xor, key, bits, out=key)
+    build.emit(np.subtract, key, sign, out=key)
+    build.emit(np.subtract, key, integer.type(rotation(dtype)), out=key)
+    build.free(sign)
+    return key
+
+
+def decode(build: Builder, key: str, dtype: np.dtype, out: str) -> None:
+    """Floats of keys, into a register of that dtype; spoils the keys."""
+    integer = integer_of(dtype)
+    sign = build.buffer(build.shapes[key], integer)
+    build.emit(np.add, key, integer.type(rotation(dtype)), out=key)
+    build.emit(np.right_shift, key, integer.type(8 * dtype.itemsize - 1), out=sign)
+    build.emit(np.add, key, sign, out=key)
+    build.emit(np.bitwise_and, sign, integer.type(np.iinfo(integer).max), out=sign)
+    build.emit(np.bitwise_xor, key, sign, out=build.view(out, integer))
+    build.free(sign)
+
+
+def pack(build: Builder, source: str, dtype: np.dtype, positions: np.ndarray) -> str:
+    """Elements with their positions as int64, in a new register: key · 2³² + (2³² − 1 − position).
+
+    All NaN get one key, so that the first NaN is the maximum. Types of 64 bits give their rank in
+    the block for a key, since they leave no room.
+    """
+    packed = build.buffer(build.shapes[source], np.int64)
+    if dtype.itemsize == 8:
+        build.emit(ranks, source, out=packed)
+    elif dtype.kind in "iu":
+        build.emit(copy, source, out=packed)
+        if dtype.kind == "u":
+            build.emit(np.subtract, packed, np.int64(2 ** (8 * dtype.itemsize - 1)), out=packed)
+    else:
+        key = encode(build, source, dtype)
+        first_nan = infinity_bits(dtype) - rotation(dtype) + 1
+        build.emit(np.minimum, key, integer_of(dtype).type(first_nan), out=key)
+        build.emit(copy, key, out=packed)
+        build.free(key)
+    build.emit(np.left_shift, packed, np.int64(32), out=packed)
+    build.emit(np.bitwise_or, packed, np.int64(LOW), out=packed)
+    build.emit(np.subtract, packed, build.constant(positions), out=packed)
+    return packed
+
+
+def ranks(x: np.ndarray, *, out: np.ndarray) -> None:
+    """Each element's rank among the distinct ones, all NaN alike and last."""
+    out[...] = np.unique(x, return_inverse=True)[1].reshape(x.shape)
+
+
+def widen(build: Builder, source: str, dtype: np.dtype, accumulator: np.dtype) -> str:
+    """A register in the accumulator's type: itself, or a converted copy."""
+    if dtype == accumulator:
+        return source
+    wide = build.buffer(build.shapes[source], accumulator)
+    build.emit(copy, source, out=wide)
+    return wide
+
+
+def reciprocal(divisor: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
+    """(factor, exponent) such that x·factor·2^exponent is x/divisor with two roundings.
+
+    The exponent is 0 but for divisors past 2⁶⁴, of which the reciprocal itself might underflow.
+    """
+    if divisor.ndim:
+        return (1 / divisor).astype(dtype), 0
+    whole = int(divisor)
+    exponent = max(0, abs(whole).bit_length() - 64)
+    return np.array(2**exponent / whole).astype(dtype), -exponent

@@ -1,0 +1,153 @@
+"""A pooling of one block as a program: a straight line of NumPy calls over named registers.
+
+Planning writes the program once, outside the clock; running it is a loop over ufunc calls, which
+costs about a microsecond a call and is the same for every reduction, dtype and layout. Registers
+are arrays: "x", "y" and whatever else a block is given, and scratch buffers that live in one small
+arena, so that they stay in a core's cache.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ALIGNMENT = 64
+
+
+class Operand(NamedTuple):
+    """A register, or a part of it."""
+
+    register: str
+    part: tuple[Any, ...] = ()
+
+
+Input = Operand | int | float | np.generic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One call, `function(*inputs, out=out, **arguments)`; without an `out` it writes to its first input."""
+
+    function: Callable[..., Any]
+    inputs: tuple[Input, ...]
+    out: Operand | None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Buffer(NamedTuple):
+    """A scratch register: where it lies in the arena, in bytes, and as what it is seen."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def copy(source: np.ndarray, *, out: np.ndarray) -> None:
+    """Copy, converting as a C cast does."""
+    np.copyto(out, source, casting="unsafe")
+
+
+class Builder:
+    """Writes a program. Buffers that were freed are used again, so that the arena stays small."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = dict(shapes)
+        self.steps: list[Step] = []
+        self.buffers: dict[str, Buffer] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self.views: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {}
+        self.size = 0
+        self._free: list[tuple[int, int]] = []
+        self._slots: dict[str, tuple[int, int]] = {}
+
+    def buffer(self, shape: Sequence[int], dtype: np.dtype | type) -> str:
+        """A new scratch register; its elements are undefined."""
+        dtype = np.dtype(dtype)
+        need = -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        fitting = [slot for slot in self._free if slot[1] >= need]
+        if fitting:
+            slot = min(fitting, key=lambda slot: slot[1])
+            self._free.remove(slot)
+        else:
+            slot = (self.size, need)
+            self.size += need
+        name = f"s{len(self.buffers)}"
+        self.buffers[name] = Buffer(slot[0], tuple(shape), dtype)
+        self.shapes[name] = tuple(shape)
+        self._slots[name] = slot
+        return name
+
+    def free(self, name: str) -> None:
+        """Give a scratch register's memory back; other registers are left alone."""
+        if name in self._slots:
+            self._free.append(self._slots.pop(name))
+
+    def constant(self, array: np.ndarray) -> str:
+        """A register that holds an array of the plan."""
+        known = next((name for name, value in self.constants.items() if value is array), None)
+        if known:
+            return known
+        name = f"c{len(self.constants)}"
+        self.constants[name] = array
+        self.shapes[name] = array.shape
+        return name
+
+    def view(self, name: str, dtype: np.dtype | type) -> str:
+        """A register that is another one, its bits seen as a dtype of the same size."""
+        return self._seen(name, operator.methodcaller("view", np.dtype(dtype)), self.shapes[name])
+
+    def part(self, name: str, index: tuple[slice, ...]) -> str:
+        """A register that is a part of another one."""
+        shape = tuple(len(range(*part.indices(size))) for part, size in zip(index, self.shapes[name], strict=True))
+        return self._seen(name, operator.itemgetter(index), shape)
+
+    def flat(self, name: str) -> str:
+        """A register that is a contiguous one in one dimension."""
+        return self._seen(name, operator.methodcaller("reshape", -1), (math.prod(self.shapes[name]),))
+
+    def _seen(self, name: str, look: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]) -> str:
+        seen = f"v{len(self.views)}"
+        self.views[seen] = (name, look)
+        self.shapes[seen] = shape
+        return seen
+
+    def emit(self, function: Callable[..., Any], *inputs: Input | str, out: Operand | str | None, **arguments: Any) -> None:
+        """Append a call; a register's name alone means all of it."""
+        operands = tuple(Operand(given) if isinstance(given, str) else given for given in inputs)
+        target = Operand(out) if isinstance(out, str) else out
+        self.steps.append(Step(function=function, inputs=operands, out=target, arguments=arguments))
+
+    def program(self) -> "Program":
+        """What was written."""
+        return Program(
+            steps=tuple(self.steps), buffers=dict(self.buffers), constants=dict(self.constants), views=dict(self.views), size=self.size
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Program:
+    """A straight line of calls, its constants, and the layout of its scratch memory, `size` bytes."""
+
+    steps: tuple[Step, ...]
+    buffers: Mapping[str, Buffer]
+    constants: Mapping[str, np.ndarray]
+    views: Mapping[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]
+    size: int
+
+    def run(self, given: Mapping[str, np.ndarray], arena: np.ndarray) -> dict[str, np.ndarray]:
+        """Run on the registers of a block; `arena` has at least `size` bytes. Returns all registers."""
+        registers = {**self.constants, **given}
+        for name, (offset, shape, dtype) in self.buffers.items():
+            registers[name] = np.ndarray(shape, dtype, arena, offset)
+        for name, (of, look) in self.views.items():
+            registers[name] = look(registers[of])
+        for step in self.steps:
+            inputs = [registers[given.register][given.part] if isinstance(given, Operand) else given for given in step.inputs]
+            if step.out is None:
+                step.function(*inputs, **step.arguments)
+            else:
+                step.function(*inputs, out=registers[step.out.register][step.out.part], **step.arguments)
+        return registers
