@@ -165,7 +165,9 @@ def error_bound(case: Case, exact: Exact, accumulator: np.dtype) -> tuple[np.nda
     acc, out = format_of(accumulator), format_of(case.x.dtype)
     reduction, gradient, terms = case.spec.reduction, case.output == "gradient", exact.terms
     y = np.where(np.isfinite(exact.value), np.abs(exact.value), 0)
-    magnitude = np.where(np.isfinite(exact.magnitude), exact.magnitude, 0)
+    # A Σ|term| past float64's range is still at most the number of terms times its largest number.
+    beyond = np.isinf(exact.magnitude)
+    magnitude = np.where(beyond, np.finfo(np.float64).max, exact.magnitude)
     roundings = terms + 1
     if isinstance(reduction, Lp):
         # n − 1 additions of powers good to 4u each, whose error the root divides by p, and a root
@@ -177,9 +179,9 @@ def error_bound(case: Case, exact: Exact, accumulator: np.dtype) -> tuple[np.nda
             # and the sum. `terms` counts taps and windows together, so it covers n and w.
             largest = _largest(case.cotangent)
             factor = (p - 1) * (root + 1) + 12 + terms
-            error, rule = acc.u * magnitude * factor + terms * acc.eta * (1 + largest), "u·Σ|t|·((p−1)((m+3)/p+7)+12+m) + m·η·(1+max|g|), m = n+w"
+            error, rule = acc.u * factor * magnitude + terms * acc.eta * (1 + largest), "u·Σ|t|·((p−1)((m+3)/p+7)+12+m) + m·η·(1+max|g|), m = n+w"
         else:
-            error, rule = acc.u * y * root + acc.eta, "u·|y|·((n−1+4)/p + 6) + η"
+            error, rule = acc.u * root * y + acc.eta, "u·|y|·((n−1+4)/p + 6) + η"
     elif isinstance(reduction, Average) and gradient:
         error, rule = gamma(roundings, acc.u) * magnitude + terms * acc.eta / 2, "γ_(w+1)·Σ|g/D| + w·η/2"
     elif isinstance(reduction, Average):
@@ -187,13 +189,16 @@ def error_bound(case: Case, exact: Exact, accumulator: np.dtype) -> tuple[np.nda
     else:
         roundings = np.maximum(terms - 1, 0)
         error, rule = gamma(roundings, acc.u) * magnitude, "γ_(w−1)·Σ|g|"
+    error = np.where(beyond, error * terms, error)
     vacuous = np.zeros(terms.shape, bool) if isinstance(reduction, Lp) else roundings * acc.u >= 0.5
     if case.x.dtype != accumulator:
         stays = (terms <= 1) & isinstance(reduction, Max)
         error = np.where(stays, error, error + out.u * (y + error) + out.eta / 2)
         rule += " + u_out·(|y| + E) + η_out/2"
     error = np.where(vacuous, np.inf, error)
-    return np.nextafter(error, np.inf, where=error > 0, out=error.copy()), vacuous, f"{rule}, u = {acc.u:.3g}"
+    # Rounded up; for float64, η/2 itself is not a number, and would be lost.
+    inexact = (error > 0) | (not isinstance(reduction, Max))
+    return np.nextafter(error, np.inf, where=inexact, out=error.copy()), vacuous, f"{rule}, u = {acc.u:.3g}"
 
 
 def _may_overflow(case: Case, exact: Exact, bound: np.ndarray, accumulator: np.dtype) -> np.ndarray:
