@@ -1,5 +1,6 @@
 """Which backends a run is about, where it records, and how much it asks."""
 
+import datetime
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -38,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "without it, each of ours whose framework is installed",
     )
     group.addoption("--records", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"where records go (default {DEFAULT_FOLDER})")
+    group.addoption(
+        "--mutants",
+        default=f"{datetime.date.today().toordinal() % 10}/10",
+        metavar="PART",
+        help="which seeded defects to try: all, none, or K/N (default: a tenth that changes by the day)",
+    )
     group.addoption("--budget", type=float, metavar="SECONDS", help="how long a law may ask one backend (default by profile)")
 
 
