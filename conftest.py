@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 import backends
+from backends.process import Remote
 from properties.laws import Budget
 from properties.subject import Subject
 from reports.record import DEFAULT_FOLDER, Loading, Writer
@@ -37,6 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="a backend to ask, again for more: one of ours (torch, torch:compile, …), FILE.py:Name or package.module:Name; "
         "without it, each of ours whose framework is installed",
+    )
+    group.addoption(
+        "--in-process",
+        action="store_true",
+        help="ask backends in this process, for a debugger or a profiler: a death or a hang then ends the run",
     )
     group.addoption("--records", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"where records go (default {DEFAULT_FOLDER})")
     group.addoption(
@@ -94,19 +100,23 @@ def records(pytestconfig: pytest.Config) -> Iterator[Writer]:
 
 
 @pytest.fixture(scope="session")
-def loaded(records: Writer) -> dict[str, backends.Backend | Exception]:
+def loaded() -> Iterator[dict[str, backends.Backend | Exception]]:
     """Backends by name, each loaded once, or what loading it raised."""
-    return {}
+    found: dict[str, backends.Backend | Exception] = {}
+    yield found
+    for backend in found.values():
+        if isinstance(backend, Remote):
+            backend.close()
 
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest, records: Writer, loaded: dict[str, backends.Backend | Exception]) -> Subject:
-    """A backend under observation; the test is skipped, with the exception's text, if it cannot be loaded."""
+    """A backend under observation, in a process of its own; the test is skipped, with the reason, if it cannot be loaded."""
     from properties.divergences import DIVERGENCES
 
     name = request.param
     if name not in loaded:
-        loaded[name] = _load(name, records)
+        loaded[name] = _load(name, records, isolated=not request.config.getoption("--in-process"))
     found = loaded[name]
     if isinstance(found, Exception):
         if request.node.get_closest_marker("loads"):
@@ -122,11 +132,11 @@ def budget(pytestconfig: pytest.Config) -> Budget:
     return Budget(seconds=BUDGETS.get(hypothesis.settings.get_current_profile_name(), 30.0) if given is None else given)
 
 
-def _load(name: str, records: Writer) -> backends.Backend | Exception:
+def _load(name: str, records: Writer, *, isolated: bool) -> backends.Backend | Exception:
     try:
-        backend = backends.load(name)
+        backend: backends.Backend = Remote(name) if isolated else backends.load(name)
     except backends.BrokenBackend as error:
-        missing = isinstance(error.__cause__, ModuleNotFoundError)
+        missing = "ModuleNotFoundError" in str(error)
         records.append(Loading(backend=name, status="missing" if missing else "broken", message=str(error)))
         return error
     except backends.UnknownBackend as error:

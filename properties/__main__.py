@@ -15,6 +15,7 @@ import properties
 from backends import oracle, text
 from backends.compare import assert_conforms
 from backends.interface import Case, Unsupported
+from backends.process import Remote
 from properties.divergences import DIVERGENCES
 from properties.laws import REGISTRY
 from properties.subject import Subject, native_code
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         law, case = text.parse(" ".join(options.text))
-        backend = backends.load(options.backend)
+        backend = Remote(options.backend)
     except (text.Unreadable, backends.UnknownBackend, backends.BrokenBackend) as error:
         parser.error(str(error))
     if law is not None and law not in laws():

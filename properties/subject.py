@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-import backends
 from backends import text
+from backends.answer import Raised, observe
 from backends.compare import Nonconformity
-from backends.interface import Backend, Case, Native, Unsupported, padding_kind, refusal, same_bits
+from backends.interface import Backend, Case, Native, Unsupported, padding_kind, refusal
+from backends.process import Remote, RemoteError, RemoteFailure
 from backends.spec import Average, Lp, Sliding
 from properties.divergence import Divergence, Mended, mend
 
@@ -49,7 +50,6 @@ class Subject:
         self,
         backend: Backend,
         divergences: Sequence[Divergence] = (),
-        asker: Callable[[Case], Any] | None = None,
         address: str | None = None,
     ) -> None:
         self.backend = backend
@@ -58,7 +58,6 @@ class Subject:
         self.tally = Tally()
         self.excused: Counter[str] = Counter()
         self.last: Mended | None = None
-        self._asker = asker or (lambda case: backends.run(backend, case))
 
     @property
     def name(self) -> str:
@@ -99,17 +98,20 @@ class Subject:
         """
         if reason := refusal(self.backend, case):
             raise Unsupported(reason)
-        before = [None if array is None else array.copy() for array in (case.x, case.cotangent)]
         try:
-            actual = self._asker(case)
-        except (Unsupported, KeyboardInterrupt, MemoryError):
+            answer = self.backend.ask(case) if isinstance(self.backend, Remote) else observe(self.backend, case)
+        except (Unsupported, MemoryError):
             raise
-        except Exception as error:
-            status = getattr(error, "status", "error")
-            raise Misbehaved(f"{type(error).__name__}: {error}", status=status) from error
-        for name, array, kept in zip(("x", "cotangent"), (case.x, case.cotangent), before, strict=True):
-            if not same_bits(array, kept):
-                raise Misbehaved(f"it wrote to its input: {name} has changed", status="diverges")
+        except Raised as raised:
+            error = raised.__cause__ or raised
+            if isinstance(error, Unsupported | MemoryError) or not isinstance(error, Exception):
+                raise error from None
+            raise Misbehaved(f"{type(error).__name__} in {raised.stage}: {error}", status="error") from error
+        except (RemoteError, RemoteFailure) as error:
+            raise Misbehaved(str(error), status=error.status) from error
+        if answer.faults:
+            raise Misbehaved("; ".join(answer.faults), status="diverges")
+        actual = answer.value
         if not isinstance(actual, np.ndarray):
             raise Nonconformity(f"fetch returned {type(actual).__name__}: expected a NumPy array", kind="type")
         mended = mend(case, actual, self.divergences)
