@@ -3,7 +3,8 @@
 The harness writes what a timing was of into `extra_info`: workload, backend, layout, output, reduction,
 threads, device, bytes (that must move: each input element once, each output once),
 copy_bandwidth (bytes a second, of this machine, in the same run), environment (the records' id),
-version, source, and optionally mode ("warm", "cold") and family with its position ("window": 13).
+version, source, and optionally threads_asked (all backends alike), mode ("warm", "cold"), cores_busy_elsewhere,
+and family with its position ("window": 13).
 """
 
 import json
@@ -37,6 +38,7 @@ class Timing:
     source: str = ""
     family: str = ""
     position: float | None = None
+    busy: float = 0.0
     created: str = ""
 
     @property
@@ -119,7 +121,7 @@ def _timing(benchmark: Mapping[str, Any], home: str, created: str) -> Timing:
         layout=str(said("layout")),
         output=str(said("output", "values")),
         reduction=str(said("reduction")),
-        threads=str(said("threads")),
+        threads=str(said("threads_asked", said("threads"))),
         device=str(said("device", "cpu")),
         mode=str(said("mode")),
         bytes=float(said("bytes", 0) or 0),
@@ -129,6 +131,7 @@ def _timing(benchmark: Mapping[str, Any], home: str, created: str) -> Timing:
         source=str(said("source")),
         family=str(said("family")),
         position=None if position is None else float(position),
+        busy=float(said("cores_busy_elsewhere", 0) or 0),
         created=created,
     )
 

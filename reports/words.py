@@ -41,13 +41,15 @@ def significant(number: float, digits: int = 3) -> str:
 
 def quantity(number: float, unit: str) -> str:
     """A number with its unit; seconds and bytes take the prefix that suits them."""
+    if math.isnan(number):
+        return "not a number"
     if unit == "s":
         return duration(number)
     if unit in ("B", "bytes"):
         return size(number)
     if unit == "%":
         return f"{significant(number)} %"
-    if number == int(number) if math.isfinite(number) else False:
+    if math.isfinite(number) and number == int(number):
         return f"{count(number)} {unit}".strip()
     return f"{significant(number)} {unit}".strip()
 
@@ -75,8 +77,8 @@ def size(number: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """12.3 -> "12×", 1.234 -> "1.23×"."""
-    return f"{significant(ratio, 2 if ratio >= 10 else 3)}×"
+    """12.3 -> "12×", 1.26 -> "1.3×", 1.04 -> "1.04×"."""
+    return f"{significant(ratio, 3 if ratio < 1.095 or ratio >= 100 else 2)}×"
 
 
 def percent(share: float) -> str:
@@ -104,9 +106,10 @@ def slug(*parts: str) -> str:
 def ordered(values: Iterable[str], known: Sequence[str]) -> list[str]:
     """The values in the order of `known`, then whatever else there is, numbers by size."""
     places = {value: place for place, value in enumerate(known)}
-    return sorted(set(values), key=lambda value: (places.get(value, len(places)), _natural(value)))
+    return sorted(set(values), key=lambda value: (places.get(value, len(places)), natural(value)))
 
 
-def _natural(value: str) -> tuple[tuple[int, float, str], ...]:
+def natural(value: str) -> tuple[tuple[int, float, str], ...]:
+    """A key that sorts numbers in a text by their size."""
     pieces = re.findall(r"\d+|\D+", value)
     return tuple((0, float(piece), "") if piece.isdigit() and piece.isascii() else (1, 0.0, piece) for piece in pieces)

@@ -1,0 +1,90 @@
+"""Observations counted: which questions each backend was asked, and what it answered.
+
+A run may leave hundreds of thousands of observations and only thousands of different questions;
+everything else works on these counts.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from reports.record import KnownDivergence, Record
+
+PHRASES = ("integer extremes", "finite", "integers")
+PLAIN_VALUES = frozenset({"finite", "integers"})
+BAD_CALL = "bad_call"
+
+Question = tuple[tuple[str, str], ...]
+Key = tuple[str, str]
+"""An attribute and its value: ("dtype", "float16")."""
+
+
+@dataclass(kw_only=True)
+class Group:
+    """The answers of one backend to one question that came out the same way.
+
+    `outcome`: "conforms", "unsupported", or the anchors' name of a deviation: ("known", id) or
+    ("new", law). `smallest` is the record with the shortest text. An answer that several known
+    deviations explain is in several groups, and in the `answers` of the first alone.
+    """
+
+    backend: str
+    question: Question
+    outcome: tuple[str, str]
+    smallest: Record
+    laws: set[str] = field(default_factory=set)
+    count: int = 0
+    answers: int = 0
+
+    @property
+    def keys(self) -> list[Key]:
+        """The attributes and values that the question has; special values one by one."""
+        return [key for attribute, value in self.question for key in split(attribute, value)]
+
+    @property
+    def special(self) -> bool:
+        """Whether it holds values that are not everyday numbers, or is a call that must be refused."""
+        asked = dict(self.question)
+        return BAD_CALL in asked or not all(value in PLAIN_VALUES for _, value in split("values", asked.get("values", "finite")))
+
+
+def split(attribute: str, value: str) -> list[Key]:
+    """("values", "nan +inf") is two keys; every other attribute is one."""
+    if attribute != "values" or value in PHRASES:
+        return [(attribute, value)]
+    return [(attribute, word) for word in value.split()]
+
+
+def outcomes(record: Record) -> list[tuple[str, str]]:
+    """What a record came to: several known divergences can meet in one answer."""
+    if record.status in ("conforms", "unsupported"):
+        return [(record.status, "")]
+    if record.divergence:
+        return [("known", ident.strip()) for ident in record.divergence.split(",") if ident.strip()]
+    return [("new", record.law)]
+
+
+def grouped(records: Iterable[Record]) -> list[Group]:
+    """Count records by backend, question and outcome."""
+    groups: dict[tuple[str, Question, tuple[str, str]], Group] = {}
+    for record in records:
+        question = tuple(sorted((str(name), str(value)) for name, value in record.question.items()))
+        for place, outcome in enumerate(outcomes(record)):
+            key = record.backend, question, outcome
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = Group(backend=record.backend, question=question, outcome=outcome, smallest=record)
+            elif len(record.case) < len(group.smallest.case):
+                group.smallest = record
+            group.count += 1
+            group.answers += place == 0
+            group.laws.add(record.law)
+    return list(groups.values())
+
+
+def full_names(divergence: KnownDivergence) -> list[str]:
+    """The backends that a divergence is about, each with its variant after a colon."""
+    variants = divergence.variants
+    if not variants or isinstance(variants, str | Mapping) or not isinstance(variants, Iterable):
+        variants = [variants] if isinstance(variants, str) else []
+    names = [f"{divergence.backend}:{variant}" if variant else divergence.backend for variant in map(str, variants)]
+    return names or [divergence.backend]

@@ -1,0 +1,332 @@
+"""Tables -> one HTML file that opens anywhere, Markdown for a pull request, JSON for other tools.
+
+Everything that a record says is escaped wherever it goes: it is text, never markup.
+"""
+
+import base64
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from reports import charts, gallery, speed, words
+from reports.deviations import MEANING, STATES, asked_again, clipped
+from reports.gallery import Exhibit, Picture
+from reports.matrix import Cell, Row
+from reports.record import Mutant, Problem
+from reports.summary import Run, Summary
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_HTML = 5_000_000
+MOST_MARKDOWN = 60_000
+TABLES_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A chart of timings."""
+
+    title: str
+    caption: str
+    chart: Markup
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A run with what only a page needs."""
+
+    run: Run
+    name: str
+    kicker: str
+    versions: Mapping[str, str]
+    sections: tuple[tuple[str, str], ...]
+    has_matrix: bool
+    plots: tuple[Plot, ...]
+    exhibits: tuple[Exhibit, ...]
+    shown: tuple[tuple[str, str], ...]
+    mutants: tuple[Mutant, ...]
+    environment: tuple[tuple[str, str], ...]
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["by"] = _by
+    for function in (
+        words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval, is_path,
+        shown_width,
+    ):  # fmt: skip
+        environment.globals[function.__name__] = function
+    return environment
+
+
+def _by(rows: Iterable[Any], attribute: str) -> list[tuple[str, list[Any]]]:
+    """Neighbours that share an attribute, together."""
+    return [(key, list(members)) for key, members in itertools.groupby(rows, key=lambda row: getattr(row, attribute))]
+
+
+def is_path(name: str) -> bool:
+    """Whether a backend's name is a file's or a module's, whose colon begins no variant."""
+    return "/" in name or "." in name.partition(":")[0]
+
+
+def shown_width(row: Sequence[Picture], _: Picture) -> int:
+    """How many pixels wide the pictures of a row are shown: as large as fits, and all alike."""
+    return {1: 300, 2: 260, 3: 230}.get(len(row), 176)
+
+
+# --- HTML ---------------------------------------------------------------------------------------
+
+
+def html(summary: Summary, folders: Sequence[Path], made: str) -> tuple[str, list[Problem]]:
+    """The whole page, under 5 MB, and what of the experiments' files could not be drawn.
+
+    A page that would be larger leaves out pictures first, and says so.
+    """
+    for pictures, cut in ((True, ""), (False, "Pictures were left out: with them the page would be larger than 5 MB.")):
+        views, problems = [], []
+        for run in summary.runs:
+            view, wrong = _view(run, folders, pictures)
+            views.append(view)
+            problems += wrong
+        page = _page(summary, views, [*summary.problems, *problems], made, cut)
+        if len(page.encode("utf-8", "backslashreplace")) < MOST_HTML:
+            break
+    return page, problems
+
+
+def _page(summary: Summary, views: Sequence[View], problems: Sequence[Problem], made: str, cut: str) -> str:
+    names = sorted({name for view in views for name in _named(view.run)}, key=words.natural)
+    number = {name: place for place, name in enumerate(names)}
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    used = {cell.state for view in views for row in _rows(view.run) for cell in row.cells}
+    used |= {deviation.state for view in views for deviation in view.run.deviations}
+    return _templates().get_template("page.html.j2").render(
+        views=views, problems=problems, names=names, number=number, made=made, cut=cut, folders=summary.folders,
+        title=summary.runs[0].headline if len(summary.runs) == 1 else f"{len(summary.runs)} environments",
+        states=[state for state in STATES if state in used], meanings={state: MEANING[state] for state in STATES if state in used},
+        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")), script=Markup(script), script_hash=_digest(script),
+        data=embedded(_details(views)),
+    )  # fmt: skip
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def embedded(values: Any) -> Markup:
+    """JSON that can stand in a script element whatever it holds."""
+    text = json.dumps(values, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _named(run: Run) -> Iterator[str]:
+    yield from run.names
+    yield from (row.name for row in run.backends)
+    for deviation in run.deviations:
+        yield from deviation.backends
+    if run.speed:
+        yield from (entry.timing.backend for block in run.speed.blocks for entry in block.entries)
+        yield from (one.backend for block in run.speed.blocks for one in block.absent)
+
+
+def _rows(run: Run) -> Iterator[Row]:
+    for rows in run.matrix.blocks.values():
+        yield from rows
+
+
+def _view(run: Run, folders: Sequence[Path], pictures: bool) -> tuple[View, list[Problem]]:
+    exhibits, problems = gallery.exhibits(run.experiments, folders, pictures=pictures)
+    has_matrix = any(cell.state != "not run" for row in _rows(run) for cell in row.cells)
+    machine = run.environment
+    name = ", ".join(part for part in (machine.cpu or machine.id, words.plural(machine.cores, "core") if machine.cores else "", machine.python) if part)
+    sections = (
+        ("verdict", "Verdict", True),
+        ("matrix", "Conformance", has_matrix),
+        ("divergences", "Deviations", bool(run.deviations)),
+        ("speed", "Speed", run.speed is not None),
+        ("gallery", "What pooling does", bool(exhibits)),
+        ("porting", "Porting", bool(run.porting)),
+        ("laws", "Laws", bool(run.laws)),
+        ("sensitivity", "Sensitivity", bool(run.mutants)),
+        ("support", "Support", bool(run.support)),
+        ("coverage", "Coverage", bool(run.coverage)),
+        ("backends", "Backends and environment", True),
+    )
+    view = View(
+        run=run,
+        name=name,
+        kicker=" · ".join(part for part in (machine.created[:16].replace("T", " "), name) if part),
+        versions={row.name: row.version for row in run.backends},
+        sections=tuple((anchor, text) for anchor, text, there in sections if there),
+        has_matrix=has_matrix,
+        plots=tuple(_plots(run.speed)) if run.speed else (),
+        exhibits=tuple(exhibits),
+        shown=tuple(gallery.summary(run.experiments)),
+        mutants=tuple(sorted(run.mutants, key=lambda mutant: (mutant.killed_by is not None, mutant.family, mutant.mutant))),
+        environment=tuple(_environment(run)),
+    )
+    return view, problems
+
+
+def _environment(run: Run) -> Iterator[tuple[str, str]]:
+    machine = run.environment
+    yield "Recorded", machine.created
+    yield "Environment", machine.id
+    yield "CPU", " · ".join(part for part in (machine.cpu, words.plural(machine.cores, "core") if machine.cores else "") if part)
+    yield "Memory", words.size(machine.memory) if machine.memory else ""
+    yield "Caches", ", ".join(f"{name} {size}" for name, size in machine.caches.items())
+    yield "System", machine.os
+    yield "Python", machine.python
+    yield "Packages", ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    yield "Threads", ", ".join(f"{name}={value}" for name, value in machine.threads.items())
+    if run.loads:
+        yield "Load", f"{min(run.loads):g} to {max(run.loads):g}, when a process began to record"
+    yield "Notes", "; ".join(machine.notes)
+
+
+def _plots(found: speed.Speed) -> Iterator[Plot]:
+    for setting in dict.fromkeys(block.setting for block in found.blocks):
+        blocks = [block for block in found.blocks if block.setting == setting]
+        rows = [
+            {"workload": block.workload, "series": entry.timing.series, "median": entry.timing.spread.median, "low": entry.timing.spread.q1, "high": entry.timing.spread.q3}
+            for block in blocks
+            for entry in block.entries
+        ]  # fmt: skip
+        names = words.ordered({row["series"] for row in rows}, ())
+        label = f"Times of {words.plural(len(blocks), 'workload')} on {words.listed(names)}; the table below has the numbers"
+        yield Plot(
+            title=setting[0].upper() + setting[1:],
+            caption="A mark is the median of a workload's rounds, the bar across it their middle half.",
+            chart=charts.intervals(rows, names, label=label),
+        )
+    for scaling in found.scaling:
+        points = [
+            {"series": name, "x": position, "y": seconds * 1e3} for name, line in scaling.lines for position, seconds in line
+        ]  # fmt: skip
+        names = [name for name, _ in scaling.lines]
+        axis = "threads" if scaling.family.startswith("threads: ") else scaling.family
+        label = f"Time over {axis} of {words.listed(names)}"
+        yield Plot(
+            title=f"Time over {scaling.family}, {scaling.setting}",
+            caption="Where curves part, so do the algorithms.",
+            chart=charts.lines([("", points)], names, x={"title": axis}, y={"title": "time of one call (ms, logarithmic)", "log": True}, label=label),
+        )
+
+
+def _details(views: Sequence[View]) -> dict[str, Any]:
+    """What the dialog of a cell says, for every cell of every matrix."""
+    cells: dict[str, Any] = {}
+    cases: list[dict[str, str]] = []
+    places: dict[tuple[str, str, str], int] = {}
+    deviations = {}
+    for view in views:
+        prefix = view.run.prefix
+        for deviation in view.run.deviations:
+            deviations[prefix + deviation.anchor] = {"title": deviation.title, "state": deviation.state}
+        for row in _rows(view.run):
+            for cell in row.cells:
+                cells[prefix + cell.anchor] = {
+                    "backend": cell.backend, "row": f"{row.heading}: {row.label}", "state": cell.state, "sentence": _sentence(cell),
+                    "deviating": cell.deviating, "reasons": [clipped(reason) for reason in cell.reasons],
+                    "deviations": [prefix + anchor for anchor in cell.deviations], "example": _example(cell, cases, places),
+                }  # fmt: skip
+    return {"cells": cells, "cases": cases, "deviations": deviations}
+
+
+def _example(cell: Cell, cases: list[dict[str, str]], places: dict[tuple[str, str, str], int]) -> int | None:
+    record = cell.example
+    if record is None:
+        return None
+    key = record.backend, record.law, record.case
+    if key not in places:
+        places[key] = len(cases)
+        told = {
+            "case": clipped(record.case), "law": record.law, "expected": record.expected or "", "actual": record.actual or "",
+            "bound": record.bound or "", "message": clipped(record.message), "native": clipped(record.native or ""),
+            "seed": "" if record.seed is None else str(record.seed), "replay": asked_again(record.law, clipped(record.case), record.backend),
+        }  # fmt: skip
+        cases.append(told)
+    return places[key]
+
+
+def _sentence(cell: Cell) -> str:
+    if cell.state in ("gap", "not run"):
+        return MEANING[cell.state] + "."
+    of = f"{words.plural(cell.asked, 'answer')} under {words.plural(cell.laws, 'law')}"
+    if not cell.deviating:
+        return f"in all of {of}."
+    where = " What deviates here deviates nowhere else." if cell.specific else ""
+    return f"is the worst of {of}; {words.count(cell.deviating)} deviate.{where}"
+
+
+# --- Markdown and JSON --------------------------------------------------------------------------
+
+
+def markdown(summary: Summary, made: str) -> str:
+    """A summary for a pull request: the verdict first, under 60 kB; what does not fit is left out from the end, and said."""
+    parts = []
+    for run in summary.runs:
+        text = _templates().get_template("summary.md.j2").render(run=run, md=_cell_text, code=_code_text, several=len(summary.runs) > 1)
+        parts.append(str(text))
+    body = "\n".join(parts)
+    if summary.problems:
+        body += f"\n{words.plural(len(summary.problems), 'line or file', 'lines or files')} could not be read; the HTML report names them.\n"
+    body += f"\n{made}.\n"
+    raw = body.encode("utf-8", "backslashreplace")
+    if len(raw) < MOST_MARKDOWN:
+        return raw.decode()
+    told = "\n\nCut here: the HTML report has the rest.\n"
+    kept = raw[: MOST_MARKDOWN - len(told) - 8].decode("utf-8", "ignore").rpartition("\n")[0]
+    # A fence that the cut left open would swallow the note.
+    return kept + ("\n```" if kept.count("```") % 2 else "") + told
+
+
+def _cell_text(value: object) -> Markup:
+    """Text inside Markdown: nothing of it is markup, of Markdown or of HTML, and it stays on its line."""
+    escaped = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for mark in "\\`*_[]|#~":
+        escaped = escaped.replace(mark, f"\\{mark}" if mark != "|" else "&#124;")
+    return Markup(" ".join(escaped.replace("://", ":&#8203;//").split()) if "://" not in str(value) else " ".join(escaped.split()))
+
+
+def _code_text(value: object) -> Markup:
+    """Text in a fence that it cannot close."""
+    text = str(value)
+    fence = "`" * max(3, 1 + max((len(list(run)) for mark, run in itertools.groupby(text) if mark == "`"), default=0))
+    return Markup(f"{fence}\n{text}\n{fence}")
+
+
+def tables(summary: Summary) -> str:
+    """Every table as JSON, for other tools."""
+    values = {
+        "schema": TABLES_SCHEMA,
+        "runs": [_plain(run) for run in summary.runs],
+        "problems": [problem._asdict() for problem in summary.problems],
+    }
+    return json.dumps(values, indent=1, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as objects; numbers that JSON does not have, as words."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
