@@ -1,0 +1,131 @@
+"""Backends that misbehave, each in one way; loaded by path, as a stranger's are."""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+
+class Sound:
+    """2-D max pooling of float32 with NumPy's own window view."""
+
+    name = "sound"
+    version = "1"
+    capabilities = {
+        "max": {
+            "windows": {"sliding"}, "ndims": {2}, "dtypes": {"float32"}, "layouts": {"channels_first"}, "outputs": {"values"},
+            "paddings": {"valid"}, "dilation": False, "ceil_mode": False, "count_include_pad": False, "divisor": False,
+        }
+    }  # fmt: skip
+
+    def gap(self, case):
+        return None
+
+    def bind(self, case):
+        windows = case.spec.windows
+        view = np.lib.stride_tricks.sliding_window_view(case.x, windows.kernel, axis=(2, 3))
+        down, right = windows.stride
+        return lambda: self.reduce(view[:, :, ::down, ::right], case)
+
+    def reduce(self, windows, case):
+        return windows.max(axis=(-2, -1))
+
+    def fetch(self, native):
+        return native
+
+
+class DropsNan(Sound):
+    name = "drops-nan"
+
+    def reduce(self, windows, case):
+        return np.fmax.reduce(windows, axis=(-2, -1))
+
+
+class Dies(Sound):
+    name = "dies"
+
+    def reduce(self, windows, case):
+        pooled = windows.max(axis=(-2, -1))
+        if pooled.size and (pooled < 0).any():
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return pooled
+
+
+class Hangs(Sound):
+    name = "hangs"
+
+    def reduce(self, windows, case):
+        time.sleep(3600)
+
+
+class WrongShape(Sound):
+    name = "wrong-shape"
+
+    def fetch(self, native):
+        return native[..., None]
+
+
+class WrongType(Sound):
+    name = "wrong-type"
+
+    def fetch(self, native):
+        return native.astype(np.float64)
+
+
+class NoArray(Sound):
+    name = "no-array"
+
+    def fetch(self, native):
+        return native.tolist()
+
+
+class ReadOnly(Sound):
+    name = "read-only"
+
+    def fetch(self, native):
+        native.flags.writeable = False
+        return native
+
+
+class FetchRaises(Sound):
+    name = "fetch-raises"
+
+    def fetch(self, native):
+        raise RuntimeError("the device is gone")
+
+
+class Writes(Sound):
+    name = "writes"
+
+    def reduce(self, windows, case):
+        pooled = windows.max(axis=(-2, -1))
+        if case.x.flags.writeable and case.x.size:
+            case.x[...] = 5
+        return pooled
+
+
+class Prints(Sound):
+    name = "prints"
+
+    def reduce(self, windows, case):
+        print("pooling", flush=True)
+        return windows.max(axis=(-2, -1))
+
+
+class RefusesAll(Sound):
+    name = "refuses-all"
+
+    def gap(self, case):
+        return "cannot say: anything"
+
+
+class Incomplete:
+    name = "incomplete"
+    version = "1"
+    capabilities = Sound.capabilities
+
+
+class NeedsNothing(Sound):
+    def __init__(self):
+        import a_framework_that_is_not_there  # noqa: F401

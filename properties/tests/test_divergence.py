@@ -1,0 +1,91 @@
+"""A known divergence excuses what it predicts, and nothing else."""
+
+import numpy as np
+import pytest
+
+from backends.interface import Case
+from backends.spec import Average, Max, PoolSpec, Sliding
+from properties.divergence import Divergence, mend
+
+CASE = Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(2,))), x=np.float32([[[1, np.nan, 3, 4, np.nan, np.nan]]]))
+RIGHT = np.float32([[[np.nan, 4, np.nan]]])
+
+
+def row(**changes) -> Divergence:
+    """A row that says: a NaN in the window is dropped; −9 stands for a window of NaN alone."""
+    given = {
+        "id": "drops-nan", "backend": "torch", "variants": frozenset({"", "compile"}), "versions": ">=2.11,<2.14", "verdict": "bug",
+        "smallest": "", "observed": "", "description": "", "where": lambda case: np.isnan(case.x.reshape(1, 1, 3, 2)).any(-1),
+        "predict": lambda case, exact: np.float32([[[1, 4, -9]]]),
+    }  # fmt: skip
+    return Divergence(**{**given, **changes})
+
+
+def test_what_is_predicted_is_excused() -> None:
+    """An answer that deviates as predicted, where predicted, is mended to the definition's."""
+    mended = mend(CASE, np.float32([[[1, 4, -9]]]), [row()])
+    np.testing.assert_array_equal(mended.answer, RIGHT)
+    assert mended.excused == {"drops-nan": 2}
+
+
+def test_another_value_there_is_not() -> None:
+    """A second defect at the same place stays as it is, and fails."""
+    mended = mend(CASE, np.float32([[[2, 4, -9]]]), [row()])
+    assert mended.answer[0, 0].tolist()[0] == 2
+    assert mended.excused == {"drops-nan": 1}
+
+
+def test_the_same_value_elsewhere_is_not() -> None:
+    """A deviation beside the places that the row names stays, and fails."""
+    mended = mend(CASE, np.float32([[[1, 3, -9]]]), [row()])
+    assert mended.answer[0, 0, 1] == 3
+
+
+def test_a_right_answer_needs_no_row() -> None:
+    """An answer that conforms is left alone, and no row counts as met."""
+    assert mend(CASE, RIGHT, [row()]).excused == {}
+
+
+@pytest.mark.parametrize("answer", [np.float64([[[1, 4, -9]]]), np.float32([[[1, 4]]]), [1, 4, -9]])
+def test_a_wrong_shape_or_type_is_never_excused(answer) -> None:
+    """No row excuses a wrong shape, dtype or type."""
+    assert mend(CASE, answer, [row()]).answer is answer
+
+
+def test_an_accumulator_widens_the_bound() -> None:
+    """A row that names an accumulator excuses what its rounding explains, and not more."""
+    case = Case(spec=PoolSpec(reduction=Average(), windows=Sliding(kernel=(4,))), x=np.full((1, 1, 4), 1.1).astype(np.float16))
+    lossy = row(predict=None, accumulator="float16", where=lambda case: np.ones((1, 1, 1), bool))
+    assert mend(case, np.float16([[[1.098]]]), [lossy]).excused == {"drops-nan": 1}
+    assert mend(case, np.float16([[[1.2]]]), [lossy]).excused == {}
+
+
+@pytest.mark.parametrize(
+    "name, version, applies",
+    [
+        ("torch", "2.13.0+cpu", True),
+        ("torch:compile", "2.11.0", True),
+        ("torch:cuda", "2.13.0", False),
+        ("tensorflow", "2.13.0", False),
+        ("torch", "2.14.0", False),
+        ("torch", "unknown", False),
+    ],
+)
+def test_rows_apply_by_name_and_version(name: str, version: str, applies: bool) -> None:
+    """A row is about the variants and the versions that it names."""
+    assert row().applies_to(name, version) is applies
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"outcome": "odd"}, "outcome='odd'"),
+        ({"where": None}, "needs `where`"),
+        ({"accumulator": "float16"}, "either `predict` or `accumulator`"),
+        ({"versions": "two"}, "two"),
+    ],
+)
+def test_a_malformed_row_is_refused(changes: dict, says: str) -> None:
+    """A row that could excuse anything, or says nothing readable, is refused at construction."""
+    with pytest.raises(ValueError, match=says):
+        row(**changes)

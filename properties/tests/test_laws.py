@@ -1,0 +1,155 @@
+"""Laws are put to a backend as they say, and say what they saw."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.errors import Unsatisfiable
+
+import properties.test_equivalence
+import properties.test_values  # noqa: F401  # registers its laws
+from backends import text
+from backends.interface import Case
+from backends.process import Remote
+from backends.spec import Max, PoolSpec, Sliding
+from properties.laws import REGISTRY, Budget, LawBroken, Trial, law
+from properties.subject import Subject, question
+from properties.tests import strangers
+from reports.record import Writer, load
+
+QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
+HERE = Path(strangers.__file__)
+
+
+def trial(backend, name: str = "values", records: Writer | None = None) -> Trial:
+    """A trial of one law against a backend."""
+    return Trial(REGISTRY[name], Subject(backend, address=f"here.py:{type(backend).__name__}"), records, Budget(seconds=60))
+
+
+def broken(backend, name: str = "values") -> str:
+    """What a law says of a backend that breaks it."""
+    one = trial(backend, name)
+    with pytest.raises(LawBroken) as raised:
+        one.law.test(one, QUICK)
+    return str(raised.value)
+
+
+def test_a_sound_backend_passes() -> None:
+    """A backend that conforms passes, and the tally counts what was compared."""
+    one = trial(strangers.Sound())
+    one.law.test(one, QUICK)
+    assert one.backend.tally.compared >= 60
+
+
+def test_a_failure_shrinks_to_one_window() -> None:
+    """A NaN defect shrinks to one window of at most four elements, and the printed line parses back to it."""
+    message = broken(strangers.DropsNan())
+    (line,) = (line for line in message.splitlines() if line.startswith("python -m properties"))
+    name, case = text.parse(line.split("'")[1])
+    assert name == "values"
+    assert case.x.size <= 4
+    assert line.endswith("--backend here.py:DropsNan")
+
+
+@pytest.mark.parametrize(
+    "stranger, says",
+    [
+        (strangers.WrongShape, "shape (1, 1, 1, 1, 1): expected (1, 1, 1, 1)"),
+        (strangers.WrongType, "dtype float64: expected float32"),
+        (strangers.NoArray, "fetch returned list: expected a NumPy array"),
+        (strangers.ReadOnly, "fetch returned a read-only array"),
+        (strangers.FetchRaises, "RuntimeError in fetch: the device is gone"),
+        (strangers.Writes, "it wrote to its input: x has changed"),
+    ],
+)
+def test_misbehaviour_is_named(stranger, says: str) -> None:
+    """A backend that returns what it should not, raises, or writes to its input is named as doing that."""
+    assert says in broken(stranger())
+
+
+@pytest.mark.parametrize("name, says", [("Dies", "signal:SIGSEGV"), ("Hangs", "no answer within"), ("Prints", "it printed 'pooling"), ("NoArray", "fetch returned")])
+def test_misbehaviour_is_survived(name: str, says: str) -> None:
+    """A backend in a process of its own that dies, hangs or prints is named as doing that, and this process goes on."""
+    with Remote(f"{HERE}:{name}", time_limit=2 if name == "Hangs" else 30) as remote:
+        subject = Subject(remote)
+        case = Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(2, 2))), x=np.full((1, 1, 2, 2), -1, np.float32))
+        with pytest.raises(AssertionError) as raised:
+            subject.ask(case)
+    assert says in str(raised.value)
+
+
+def test_nothing_compared_is_not_run(tmp_path: Path) -> None:
+    """A law whose every case is a gap is recorded as not run, with the reason, and skipped: never passed."""
+    with Writer(tmp_path) as records, pytest.raises(pytest.skip.Exception):
+        trial(strangers.RefusesAll(), records=records).all()
+    (tally,) = load(tmp_path).tallies
+    assert (tally.status, tally.compared) == ("not run", 0)
+    assert "cannot say: anything" in tally.message
+
+
+def test_no_subjects_is_not_run(tmp_path: Path) -> None:
+    """A law about something that a backend does not have is recorded as not run."""
+    with Writer(tmp_path) as records, pytest.raises(pytest.skip.Exception):
+        trial(strangers.Sound(), "gradient", records).all()
+    assert load(tmp_path).tallies[0].status == "not run"
+
+
+def test_failures_are_recorded_with_their_case(tmp_path: Path) -> None:
+    """A broken law leaves the smallest case, both values and the bound in the records, and fails in pytest's terms."""
+    with Writer(tmp_path) as records, pytest.raises(pytest.fail.Exception):
+        trial(strangers.DropsNan(), records=records).all()
+    loaded = load(tmp_path)
+    assert loaded.tallies[-1].status == "failed"
+    failed = [one for one in loaded.observations if one.status == "diverges"]
+    assert failed[-1].expected == "nan"
+    assert text.parse(failed[-1].case)[1].x.size <= 4
+
+
+def test_a_case_is_recorded_with_what_it_asks(tmp_path: Path) -> None:
+    """Each compared case is recorded, with the attributes of the question."""
+    with Writer(tmp_path) as records:
+        one = trial(strangers.Sound(), records=records)
+        one.law.test(one, QUICK)
+    observations = load(tmp_path).observations
+    assert len(observations) == one.backend.tally.compared
+    assert {"reduction", "windows", "dtype", "layout", "output", "memory", "values"} <= set(observations[0].question)
+    assert {observation.status for observation in observations} == {"conforms"}
+
+
+def test_the_budget_ends_a_law() -> None:
+    """Past its budget of seconds a law asks nothing more."""
+    one = Trial(REGISTRY["values"], Subject(strangers.Sound()), None, Budget(seconds=-1))
+    one.law.test(one, QUICK)
+    assert one.backend.tally.drawn == 0
+
+
+def test_every_case_filtered() -> None:
+    """A law that filters every case says so by Hypothesis' own exception."""
+    one = trial(strangers.RefusesAll())
+    with pytest.raises(Unsatisfiable):
+        one.law.test(one, QUICK)
+
+
+def test_a_law_needs_a_claim() -> None:
+    """A law without a docstring is refused: it is its claim."""
+    with pytest.raises(ValueError, match="its docstring is its claim"):
+
+        @law(outputs={"values"})
+        def test_nameless(backend, case):
+            pass
+
+
+@pytest.mark.parametrize(
+    "x, says",
+    [
+        (np.float32([[[[np.nan, 1e-45]]]]), "nan subnormal"),
+        (np.float32([[[[-np.inf, 3e38]]]]), "-inf huge"),
+        (np.float32([[[[1, 2]]]]), "finite"),
+        (np.int8([[[[-128, 2]]]]), "integer extremes"),
+        (np.uint8([[[[0, 2]]]]), "integers"),
+    ],
+)
+def test_questions_name_the_values(x: np.ndarray, says: str) -> None:
+    """What hurts in an input is among the attributes of its question."""
+    assert question(Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 1))), x=x))["values"] == says

@@ -1,0 +1,77 @@
+"""Strategies draw what a backend can be asked, valid and varied."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backends.interface import missing, same_bits
+from properties.mutable import Steps
+from properties.strategies import DTYPES, MEMORY, PALETTES, arranged, cases, count_taps, palette, tile
+from properties.subject import question
+from properties.tests.strangers import Sound
+
+RELAXED = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@RELAXED
+@given(case=cases(Sound()))
+def test_cases_stay_inside_the_capabilities(case) -> None:
+    """What is drawn for a backend that can do little is what it can do."""
+    assert missing(Sound.capabilities, case) is None
+
+
+@RELAXED
+@given(case=cases(Steps()))
+def test_most_cases_are_valid(case) -> None:
+    """A drawn case that the definition calls invalid has a window that reads padding alone, and nothing else wrong."""
+    try:
+        case.spec.check(case.spatial)
+    except ValueError as error:
+        assert "reads padding alone" in str(error)
+
+
+def test_cases_cover_the_question_space() -> None:
+    """A thousand cases ask every dtype, output, layout, memory, padding, option and dimension."""
+    seen: Counter[tuple[str, str]] = Counter()
+    valid = []
+
+    @settings(RELAXED, max_examples=1000, derandomize=True, database=None)
+    @given(case=cases(Steps()))
+    def draw(case) -> None:
+        seen.update(question(case).items())
+        valid.append(count_taps(case) <= 4000)
+
+    draw()
+    asked = {f"{name}={value}" for name, value in seen}
+    wanted = {f"dtype={dtype}" for dtype in DTYPES} | {f"output={output}" for output in ("values", "indices", "gradient")}
+    wanted |= {f"padding={kind}" for kind in ("valid", "same_upper", "same_lower", "symmetric", "asymmetric")}
+    wanted |= {"dilation=yes", "ceil_mode=yes", "count_include_pad=yes", "divisor=negative", "divisor=positive", "batch=empty"}
+    wanted |= {f"ndim={n}-D" for n in (1, 2, 3)} | {f"memory={kind}" for kind in ("contiguous", "read-only", "transposed", "strided", "negative strides")}
+    assert wanted <= asked
+    assert sum(valid) > 0.9 * len(valid)
+
+
+@pytest.mark.parametrize("memory", MEMORY)
+def test_arranged_keeps_the_elements(memory: str) -> None:
+    """However an array lies in memory, its elements are the same."""
+    array = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    assert same_bits(arranged(array, memory), array)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", PALETTES)
+def test_palettes_begin_with_zero(name: str, dtype: str) -> None:
+    """Every palette shrinks to zero, and has the dtype it was asked for."""
+    values = palette(name, dtype)
+    assert (values[0], values.dtype.name) == (0, dtype)
+
+
+@given(picks=st.binary(max_size=48), size=st.integers(0, 100))
+def test_tile_repeats(picks: bytes, size: int) -> None:
+    """A byte string is repeated over the shape, and an empty one gives zeros."""
+    values = palette("whole", "int64")
+    tiled = tile(picks, values, (size,))
+    assert tiled.tolist() == [int(values[(picks or b"\0")[i % max(1, len(picks))] % len(values)]) for i in range(size)]
