@@ -32,10 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.peers:
         from benchmarks.peers import compare
 
-        return compare(threads=given.threads, records=records, select=given.select, level=given.level)
+        return compare(
+            threads=given.threads, records=records, select=given.select, level=given.level or "standard", names=tuple(given.backend)
+        )
     options = Options(
         backends=chosen,
-        level=given.level,
+        level=given.level or "quick",
         layouts=tuple(given.layout),
         outputs=tuple(given.output),
         threads=given.threads,

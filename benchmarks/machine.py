@@ -21,7 +21,7 @@ import numpy as np
 
 PINS = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC", "POOLPROOF_THREADS",
+    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC", "POOLPROOF_NUMPY_THREADS",
 )  # fmt: skip
 """Each means threads of one operation to somebody: OpenMP and BLAS libraries, TensorFlow, XLA (NPROC), our NumPy backend."""
 FALLBACK_CACHE = 32 << 20

@@ -8,6 +8,7 @@ of them that the last-level cache holds none.
 """
 
 import contextlib
+import gc
 import math
 import random
 import signal
@@ -71,7 +72,7 @@ class Rounds:
         self._ring: list[Call] = []
         self._count = 0
         start = time.perf_counter()
-        self._call = self._place()
+        self._call = self._last = self._place()
         self.placing = time.perf_counter() - start
         self.calling, self.cores_used = _calibrate(self._call)
         self._fresh = True
@@ -88,15 +89,20 @@ class Rounds:
             self.rounds = self.placements * self.each
 
     def run(self, benchmark: Any) -> Any:
-        """Time all rounds with pytest-benchmark; return the last answer."""
-        return benchmark.pedantic(invoke, setup=self.setup, rounds=self.rounds)
+        """Time all rounds with pytest-benchmark; return one more answer of the last call."""
+        benchmark.pedantic(invoke, setup=self.setup, rounds=self.rounds)
+        return self._last()
 
     def setup(self) -> tuple[tuple[Call], dict[str, Any]]:
         """The next round's call, as arguments of `invoke`."""
         call = self._next_cold() if self.cold else self._next_warm()
         self._count += 1
         if self.bare is not None:
+            call()  # so that both of the timed calls follow another
+            gc.disable()  # as pytest-benchmark does
             self.bare.append(_timed(call))
+            gc.enable()
+        self._last = call
         return (call,), {}
 
     def _next_warm(self) -> Call:
@@ -119,9 +125,9 @@ class Rounds:
         return call
 
 
-def invoke(call: Call) -> Any:
-    """What pytest-benchmark times."""
-    return call()
+def invoke(call: Call) -> None:
+    """What pytest-benchmark times: a call, and giving back what it returned, as in any loop that goes on."""
+    call()
 
 
 def _timed(call: Call) -> float:
@@ -317,7 +323,7 @@ class Timing:
             "version": self.backend.version, "device": self.device, "layout": case.layout, "output": case.output,
             "reduction": case.spec.reduction.name,
             "dtype": workload.dtype, "shape": list(workload.shape), "bytes": bytes_moved(case), "taps": taps(case),
-            "threads": getattr(self.backend, "threads", self.manner.threads), "threads_asked": self.manner.threads,
+            "threads": self.manner.threads, "threads_said": getattr(self.backend, "threads", self.manner.threads),
             "mode": "cold" if self.manner.cold else "warm", "checksum": self.checked.checksum,
             "elements_checked": self.checked.elements, "elements": self.checked.of,
         }  # fmt: skip

@@ -64,7 +64,7 @@ def read(files: Iterable[Path]) -> list[Result]:
 
 
 def finished(folder: Path, **same: Any) -> set[str]:
-    """The keys of the cells that a folder has timed already, under these facts: level, environment, mode, threads_asked."""
+    """The keys of the cells that a folder has timed already, under these facts: level, environment, mode, threads."""
     results = read(sorted(folder.glob("bench-*.json")))
     return {result.key for result in results if all(result.facts.get(name) == value for name, value in same.items())}
 

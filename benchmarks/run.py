@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import machine, results
 from benchmarks.cells import LEVELS, cells
 from benchmarks.problems import status_of_death
-from benchmarks.table import duration, seconds_text, table
+from benchmarks.table import duration, overhead, seconds_text, table
 from reports.record import BenchmarkProblem, Writer
 
 TEST = Path(__file__).with_name("test_speed.py")
@@ -68,7 +68,7 @@ def run(options: Options, out: Any = sys.stdout) -> int:
     with Writer(options.records) as writer:
         if options.resume:
             same = {"level": options.level, "environment": writer.environment.id, "mode": "cold" if options.cold else "warm"}
-            done = results.finished(options.records, **same, threads_asked=options.threads)
+            done = results.finished(options.records, **same, threads=options.threads)
             progress.say(f"{len(done)} cells are timed already")
         try:
             for backend in options.backends:
@@ -79,6 +79,8 @@ def run(options: Options, out: Any = sys.stdout) -> int:
     found = results.read(tally.files)
     if found or tally.words:
         progress.say(table(found, tally.words, tally.names))
+    if options.overhead and found:
+        progress.say(overhead(found, tally.names))
     for line in (*(f"answers differ: {text}" for text in results.disagreements(found)), *tally.loading, *tally.problems):
         progress.say(line)
     for (backend, reason), count in tally.gaps.items():

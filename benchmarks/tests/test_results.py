@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks.results import Result, disagreements, finished, read
-from benchmarks.table import aligned, duration, seconds_text, table
+from benchmarks.table import aligned, duration, overhead, seconds_text, table
 
 STEADY = tuple(1e-3 + 1e-6 * (i % 5) for i in range(30))
 FACTS = {
@@ -82,6 +82,13 @@ def test_the_table():
     assert rows[0].split() == ["resnet50-stem", "gap", "~1.5", "ms", "(33%)", "1", "ms", "(50%)"]
     assert rows[1].split() == ["m5", "gradient", "wrong"]
     assert "~ noisy" in note
+
+
+def test_the_overhead():
+    """The harness's median, the bare loop's, and by how much they differ."""
+    head, row = overhead([result(tuple(1.02e-3 for _ in range(5)), bare=[1e-3] * 5)], {"numpy": "numpy"}).splitlines()
+    assert head.split() == ["harness", "bare", "loop", "difference"]
+    assert row.split() == ["numpy", "resnet50-stem", "channels_last", "values", "1.02", "ms", "1", "ms", "+2.00%"]
 
 
 def test_columns_are_aligned():

@@ -107,6 +107,15 @@ def test_a_backend_that_cannot_be_loaded_is_named(troubled):
     assert "libpooling.so.7 is missing" in broken.message
 
 
+def test_cold_and_bare(tmp_path):
+    """A cold run says that it is one, and --overhead shows the harness beside a bare loop of as many rounds."""
+    _, out, _ = ran(tmp_path, "Plain", cold=True, overhead=True, select="m5-wide-pool1")
+    (one,) = timed(tmp_path)
+    assert one.facts["mode"] == "cold"
+    assert len(one.facts["bare"]) == len(one.seconds)
+    assert "bare loop" in out
+
+
 def test_a_run_is_resumed(tmp_path):
     """With --resume, what is timed already is not timed again; what is not, is."""
     ran(tmp_path, "Plain")

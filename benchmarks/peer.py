@@ -1,0 +1,94 @@
+"""One contender of a comparison, in a process of its own: `python -m benchmarks.peer NAME`.
+
+It reads a line of JSON, does what it says, and answers with one: "ask" prepares a question after one
+look at the answer, "place" binds it to freshly placed memory, "time" times a block of calls. It is
+idle meanwhile, so that contenders take turns.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import backends
+from backends.interface import Backend, refusal
+from benchmarks import machine
+from benchmarks.cells import Cell
+from benchmarks.check import check
+from benchmarks.measure import WARM_CALLS, elsewhere
+from benchmarks.problems import status_of
+from benchmarks.workloads import WORKLOADS
+
+
+class Contender:
+    """A backend and the questions that it is being timed on, by layout."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.chance = random.Random(0)
+        self.cases: dict[str, Any] = {}
+        self.calls: dict[str, Callable[[], Any]] = {}
+
+    def ask(self, workload: str, layout: str, output: str) -> dict[str, Any]:
+        """Prepare a question; say why not, or about how many seconds a call takes."""
+        self.cases.pop(layout, None)
+        self.calls.pop(layout, None)
+        case = Cell(workload=WORKLOADS[workload], layout=layout, output=output).case()  # type: ignore[arg-type]  # the parent's words
+        if reason := refusal(self.backend, case):
+            return {"status": "gap", "message": reason}
+        looked = check(case, self.backend.fetch(self.backend.bind(elsewhere(case, self.chance))()))
+        self.cases[layout] = case
+        self.place(layout)
+        return {"status": "ready", "checksum": looked.checksum, "seconds": self.time(layout, 1)["seconds"]}
+
+    def place(self, layout: str) -> dict[str, Any]:
+        """Bind the question to freshly placed memory, and warm it."""
+        call = self.backend.bind(elsewhere(self.cases[layout], self.chance))
+        for _ in range(WARM_CALLS):
+            call()
+        self.calls[layout] = call
+        return {"status": "ready"}
+
+    def time(self, layout: str, calls: int) -> dict[str, Any]:
+        """Seconds of one call, over a block of them, after one that is not timed."""
+        call = self.calls[layout]
+        call()
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        seconds = (time.perf_counter() - start) / calls
+        machine.require_believable([seconds], "time.perf_counter")
+        return {"status": "ready", "seconds": seconds}
+
+
+def serve(backend: Backend, orders: TextIO, replies: TextIO) -> None:
+    """Do what is ordered, line by line, until there is nothing more; what fails is answered, and the next order awaited."""
+    contender = Contender(backend)
+    for line in orders:
+        order = json.loads(line)
+        try:
+            reply = getattr(contender, order.pop("do"))(**order)
+        except Exception as error:
+            reply = {"status": status_of(error), "message": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+def main(name: str) -> None:
+    """Load the backend, say so, and serve."""
+    # Frameworks print; the answers go where nothing else does.
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        backend = backends.load(name)
+    except (backends.BrokenBackend, backends.UnknownBackend) as error:
+        print(json.dumps({"status": "error", "message": str(error)}), file=replies, flush=True)
+        return
+    print(json.dumps({"status": "ready", "name": backend.name, "version": backend.version}), file=replies, flush=True)
+    serve(backend, sys.stdin, replies)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
