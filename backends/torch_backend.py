@@ -145,8 +145,10 @@ class Torch:
         """Each channel's cross-correlation with a kernel (h, w), zero-padded to the same size; x is (N, C, H, W) float32."""
         image, channels = self.place(x, "channels_first"), x.shape[1]
         weight = self.place(kernel, None).expand(channels, 1, *kernel.shape)
+        (top, left), (bottom, right) = (((size - 1) // 2 for size in kernel.shape), (size // 2 for size in kernel.shape))
         with self._full_precision():
-            return self.fetch(self.torch.nn.functional.conv2d(image, weight, padding="same", groups=channels))
+            padded = self.torch.nn.functional.pad(image, (left, right, top, bottom))
+            return self.fetch(self.torch.nn.functional.conv2d(padded, weight, groups=channels))
 
     def layers(self, image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Conv2d without bias, ReLU and a 2×2 MaxPool2d, all SAME: (N, 1, H, W) float32 to (N, 1, ⌈H/2⌉, ⌈W/2⌉)."""
