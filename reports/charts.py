@@ -124,6 +124,8 @@ def lines(
 def bars(values: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]], *, y: Mapping[str, Any], label: str) -> Markup:
     """Numbers as horizontal bars with intervals; a bar has title, value, low and high, a reference title and value."""
     names = [value["title"] for value in values]
+    ends = [value["value"] for value in (*values, *references)]
+    middle = ((y.get("low") or min(ends, default=0)) + (y.get("high") or max(ends, default=0))) / 2
 
     def spec(width: int) -> dict[str, Any]:
         down = {"field": "title", "type": "nominal", "sort": names, "title": None, "axis": {"labelLimit": 150 if width < 500 else 320}}
@@ -142,13 +144,14 @@ def bars(values: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, 
                 "encoding": {"y": down, "x": {**across, "field": "low"}, "x2": {"field": "high"}},
             })  # fmt: skip
         if references:
-            marks = [{"type": "rule", "strokeDash": [4, 3], "color": "var(--ink)"}, {"type": "text", "align": "left", "dx": 4, "y": -6}]
-            there = {"x": {**across, "field": "value"}}
-            told = {"text": {"field": "title", "type": "nominal"}}
-            layers += [
-                {"data": {"values": list(references)}, "mark": marks[0], "encoding": there},
-                {"data": {"values": list(references)}, "mark": marks[1], "encoding": there | told},
-            ]
+            rule = {"type": "rule", "strokeDash": [4, 3], "color": "var(--ink)"}
+            layers.append({"data": {"values": list(references)}, "mark": rule, "encoding": {"x": across}})
+        for reference in references:
+            # On the side where there is more room.
+            right = reference["value"] > middle
+            text = {"type": "text", "align": "right" if right else "left", "dx": -4 if right else 4, "y": -6, "limit": round(width * 0.6)}
+            told = {"x": across, "text": {"field": "title", "type": "nominal"}}
+            layers.append({"data": {"values": [reference]}, "mark": text, "encoding": told})
         return {"width": width, "height": {"step": 26}, "layer": layers}
 
     return _both(spec(520), spec(180), label)

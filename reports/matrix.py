@@ -184,7 +184,8 @@ def matrix(
                 key = attribute, value
                 cells = tuple(_cell(counts, name, key, able.get(name), reasons(implied, name, block, key)) for name in backends)
                 if block == EVERY or any(cell.state not in ("not run", "gap") for cell in cells):
-                    rows.append(Row(attribute=attribute, value=value, heading=heading, label=_label(attribute, value), cells=cells))
+                    group = "Options" if attribute in SWITCHES else heading
+                    rows.append(Row(attribute=attribute, value=value, heading=group, label=_label(attribute, value), cells=cells))
         blocks[block] = tuple(rows)
     return Matrix(backends=tuple(backends), blocks=blocks)
 
@@ -337,6 +338,7 @@ def support(loadings: Sequence[Loading], gaps: Sequence[Gap], backends: Sequence
         able = {name: capable(capabilities, reduction) for name, capabilities in declared.items()}
         for attribute in (*DECLARED.values(), *SWITCHES):
             heading, known = ATTRIBUTES[attribute]
+            heading = "Options" if attribute in SWITCHES else heading
             for value in ordered({key[1] for keys in able.values() for key in keys if key[0] == attribute}, known):
                 key = attribute, value
                 cells = tuple(_supported(able.get(name), key, reasons(implied, name, reduction, key)) for name in backends)

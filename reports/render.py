@@ -10,13 +10,14 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reports import charts, gallery, speed, words
 from reports.deviations import MEANING, STATES, asked_again, clipped
@@ -65,7 +66,7 @@ def _templates() -> jinja2.Environment:
     environment.filters["by"] = _by
     for function in (
         words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval, is_path,
-        shown_width,
+        shown_width, breakable,
     ):  # fmt: skip
         environment.globals[function.__name__] = function
     return environment
@@ -79,6 +80,11 @@ def _by(rows: Iterable[Any], attribute: str) -> list[tuple[str, list[Any]]]:
 def is_path(name: str) -> bool:
     """Whether a backend's name is a file's or a module's, whose colon begins no variant."""
     return "/" in name or "." in name.partition(":")[0]
+
+
+def breakable(text: str) -> Markup:
+    """A name that may go on in the next line after an underscore, a dot or a hyphen."""
+    return Markup(re.sub(r"(?<=[_.-])(?=[^\W\d_])", "<wbr>", str(escape(text))))
 
 
 def shown_width(row: Sequence[Picture], _: Picture) -> int:

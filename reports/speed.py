@@ -249,7 +249,7 @@ def _layouts(blocks: Sequence[Block]) -> Iterator[str]:
                 if _apart(slow, fast):
                     key = backend, first.reduction, block.setting, slow.layout
                     found.setdefault(key, []).append(slow.spread.median / fast.spread.median)
-    for (backend, reduction, setting, slow_layout), ratios in sorted(found.items(), key=lambda item: -statistics.median(item[1])):
+    for (backend, reduction, setting, slow_layout), ratios in sorted(found.items(), key=lambda item: (-round(statistics.median(item[1]), 3), item[0])):
         middle = statistics.median(ratios)
         if middle < WORTH_SAYING:
             continue

@@ -1,5 +1,6 @@
 """The verdict, in plain sentences that are made from the data: failures before numbers."""
 
+import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +17,12 @@ ORDER = (*ABSENT, *STATES)
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One sentence, with the state that it is about and the anchor to read more at."""
+    """One sentence, with the state that it is about, and where to read more: an anchor, and the words of its link."""
 
     state: str
     text: str
     anchor: str = ""
+    more: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,24 +116,29 @@ def findings(
     rows: Sequence[BackendRow], deviations: Iterable[Deviation], table: Sequence[laws.LawRow], mutants: Sequence[Mutant], times: Speed | None
 ) -> Iterator[Finding]:
     """The verdict sentence by sentence: what is wrong, what is known, what could not be said."""
-    for deviation in deviations:
+    told = tuple(deviations)
+    for deviation in told:
         if not deviation.known:
-            yield Finding(state="diverges", text=_broken(deviation), anchor=deviation.anchor)
+            yield Finding(state="diverges", text=_broken(deviation), anchor=deviation.anchor, more="See the case")
     wrong = [problem for problem in times.untimed if problem.status == "wrong"] if times else []
     for backend, number in Counter(problem.backend for problem in wrong).items():
         text = f"{backend} answers {plural(number, 'benchmark')} wrongly: not timed."
-        yield Finding(state="diverges", text=text, anchor="speed")
+        yield Finding(state="diverges", text=text, anchor="speed", more="Which")
     for row in sorted(rows, key=lambda row: (ORDER.index(row.state), row.name)):
         why = f": {row.message}" if row.state in ABSENT and row.message else ""
         text = f"{row.name} {row.version}".strip() + f" {row.sentence}{why}"
-        yield Finding(state=row.state, text=f"{text.rstrip('.')}.", anchor="backends" if row.state in ABSENT else "matrix")
+        if any(row.name in deviation.backends for deviation in told):
+            anchor, more = f"divergences?backends={urllib.parse.quote(urllib.parse.quote(row.name, safe=''))}", f"All of {row.name}"
+        else:
+            anchor, more = "", ""
+        yield Finding(state=row.state, text=f"{text.rstrip('.')}.", anchor=anchor, more=more)
     if cut := laws.having(table, "interrupted"):
         which = listed((f"{law} on {name}" for law, name in cut), most=4)
-        yield Finding(state="not run", text=f"Interrupted before it was done: {which}. What was recorded until then counts.", anchor="laws")
+        yield Finding(state="not run", text=f"Interrupted before it was done: {which}. What was recorded until then counts.", anchor="laws", more="The laws")
     if empty := laws.having(table, "not run"):
         per_backend = sorted(Counter(name for _, name in empty).items())
         which = listed(f"{plural(number, 'law')} on {name}" for name, number in per_backend)
-        yield Finding(state="not run", text=f"Nothing was compared by {which}.", anchor="laws")
+        yield Finding(state="not run", text=f"Nothing was compared by {which}.", anchor="laws", more="The laws")
     if mutants:
         yield _sensitivity(mutants)
     if times is None:
@@ -148,5 +155,5 @@ def _sensitivity(mutants: Sequence[Mutant]) -> Finding:
     alive = [mutant.mutant for mutant in mutants if not mutant.killed_by]
     of = plural(len(mutants), "seeded defect")
     if alive:
-        return Finding(state="diverges", text=f"The suite misses {len(alive)} of {of}: {listed(alive)}.", anchor="sensitivity")
-    return Finding(state="conforms", text=f"The suite sees all of {of}.", anchor="sensitivity")
+        return Finding(state="diverges", text=f"The suite misses {len(alive)} of {of}: {listed(alive)}.", anchor="sensitivity", more="All of them")
+    return Finding(state="conforms", text=f"The suite sees all of {of}.", anchor="sensitivity", more="All of them")

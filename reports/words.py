@@ -32,7 +32,8 @@ def significant(number: float, digits: int = 3) -> str:
         return {math.inf: "∞", -math.inf: "−∞"}.get(number, "not a number")
     if number == 0:
         return "0"
-    exponent = math.floor(math.log10(abs(number)))
+    # 9.996 has the exponent of what it is rounded to, 10.0
+    exponent = int(f"{number:.{digits - 1}e}".partition("e")[2])
     if -5 <= exponent < 6:
         rounded = round(number, digits - 1 - exponent)
         return f"{rounded:,.{max(0, digits - 1 - exponent)}f}".replace("-", "−")

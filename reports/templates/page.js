@@ -31,7 +31,7 @@
     const every = states.size === chosen("state").length;
     hiding.textContent = hidden.map((number) => `[data-b="${number}"]`).join(",") + (hidden.length ? "{display:none}" : "");
     for (const card of all("[data-of]")) {
-      const of = card.dataset.of.split(" ");
+      const of = card.dataset.of.split(" ").filter(Boolean);
       const state = card.dataset.state;
       card.hidden = of.every((number) => hidden.includes(number)) || (state !== undefined && !states.has(state));
     }
@@ -77,6 +77,9 @@
     for (const table of all("table[data-block]", document.getElementById(select.dataset.matrix))) table.hidden = table.dataset.block !== block;
   };
   for (const select of all("select[data-matrix]")) show(select, select.value);
+
+  // On a phone the verdict comes before the filter.
+  if (matchMedia("(max-width: 60rem)").matches) document.querySelector("details.filter").open = false;
 
   // --- what a cell says ---
   const dialog = document.getElementById("detail");

@@ -187,7 +187,7 @@ def benchmarks(environment: str = HERE.id, rounds: int = 21, slow: float = 1.0) 
             ("numpy", "channels_first", 1.6), ("torch", "channels_first", 12.0), ("torch", "channels_last", 1.0), ("torch:compile", "channels_last", 0.5)
         ):  # fmt: skip
             median = 1e-3 * place * factor * slow
-            data = [median * (1 + 0.002 * ((7 * number) % rounds - rounds // 2)) for number in range(rounds)]
+            data = [median * (1 + 0.002 * ((8 * number) % rounds - rounds // 2)) for number in range(rounds)]
             entries.append({
                 "group": workload, "name": f"test_forward[{workload}-{backend}-{layout}]", "fullname": "benchmarks/test_speed.py::test_forward",
                 "params": None, "param": None, "options": {"timer": "perf_counter"},

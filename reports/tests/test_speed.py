@@ -1,0 +1,121 @@
+"""Timings side by side, and the advice that is made from them."""
+
+import json
+
+import pytest
+
+from reports import speed, timings
+from reports.record import BenchmarkProblem, Environment, Gap
+from reports.tests import samples
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """The sample's timings."""
+    file = tmp_path / "bench-1.json"
+    file.write_text(json.dumps(samples.benchmarks()))
+    return timings.read([file], [samples.HERE.id]).timings
+
+
+def _timing(backend="torch", layout="channels_last", median=1e-3, spread=0.001, **fields):
+    rounds = [median * (1 + spread * (place % 5 - 2)) for place in range(20)]
+    return timings.Timing(workload=fields.pop("workload", "w"), backend=backend, layout=layout, spread=timings.spread.of(rounds), **fields)
+
+
+def _told(*found, environment=samples.HERE, **beside):
+    return speed.told(list(found), environment, **beside)
+
+
+def test_the_layout_that_costs_most_is_told_first(measured):
+    """A backend that is twelve times slower in one layout is told so in words, with what to do."""
+    first = speed.told(measured, samples.HERE).advice[0]
+    assert first == (
+        "torch average pooling on contiguous NCHW (channels_first) takes 12× the time of channels_last here "
+        "(forward, 2 threads; median of 2 workloads): convert once, before the first layer."
+    )
+
+
+@pytest.mark.parametrize(
+    "slow, spread, said", [(1.2e-3, 0.001, False), (2e-3, 0.4, False), (2e-3, 0.001, True)], ids=["small", "within the noise", "real"]
+)
+def test_advice_needs_a_difference_that_matters_and_is_sure(slow, spread, said):
+    """Nothing is advised for a difference under 1.5×, or one that the intervals leave open."""
+    told = _told(_timing(layout="channels_first", median=slow, spread=spread), _timing(spread=spread))
+    assert any("convert once" in sentence for sentence in told.advice) == said
+
+
+@pytest.mark.parametrize("median, said", [(0.4e-3, "torch takes 2.5× the time of torch:compile"), (2.5e-3, "do not compile a pooling on its own")])
+def test_variants_are_held_against_the_plain_backend(median, said):
+    """A compiled variant that pays is recommended, one that costs is warned of."""
+    assert any(said in sentence for sentence in _told(_timing(), _timing("torch:compile", median=median)).advice)
+
+
+@pytest.mark.parametrize("field, one, other", [("device", "cpu", "cuda:0"), ("threads", "1", "2"), ("output", "values", "gradient"), ("mode", "warm", "cold")])
+def test_settings_are_never_compared(field, one, other):
+    """Times of different devices, thread counts, outputs or cache modes stand in tables of their own."""
+    told = _told(_timing(**{field: one}), _timing("numpy", median=5e-3, **{field: other}))
+    assert [len(block.entries) for block in told.blocks] == [1, 1]
+
+
+def test_of_two_runs_the_later_stands():
+    """Two runs of one cell are not averaged: the later is shown, and says that there was another."""
+    told = _told(_timing(median=1e-3, created="2026-01-01"), _timing(median=2e-3, created="2026-01-02"))
+    (entry,) = told.blocks[0].entries
+    assert entry.timing.spread.median == pytest.approx(2e-3) and entry.remarks == ("the last of 2 runs",)
+
+
+@pytest.mark.parametrize(
+    "timing, why",
+    [
+        (_timing(spread=0.1), "spread over"),
+        (_timing(busy=0.6), "others kept 0.6 cores busy"),
+        (timings.Timing(workload="w", backend="b", spread=timings.spread.of([1.0] * 10 + [1.07] * 10)), "drifted"),
+    ],
+    ids=["spread", "busy", "drift"],
+)
+def test_noise_is_called_by_rule(timing, why):
+    """A timing whose rounds scatter or drift, or that had company, is called noisy and says why."""
+    told = _told(timing)
+    assert why in told.blocks[0].entries[0].remarks[0] and "noisy" in told.warnings[0]
+
+
+def test_a_busy_machine_is_a_warning():
+    """More runnable processes than cores is said."""
+    told = _told(_timing(), environment=Environment(id="e", cores=2, load=5.0))
+    assert "The machine had other work: a load of 5 on 2 cores." in told.warnings
+
+
+def test_what_was_not_timed_has_a_word_not_a_zero(measured):
+    """A gap, a failure and a cell that nobody asked are words in the heat map, with the reason."""
+    problem = BenchmarkProblem(workload="vgg16.pool1", backend="jax", layout="channels_last", output="values", status="memory", message="full")
+    gap = Gap(backend="jax", reduction="max", reason="cannot say", question={"workload": "resnet50.stem", "layout": "channels_last", "output": "values"})
+    timed = _timing("jax", workload="resnet50.head", threads="2")
+    told = speed.told([*measured, timed], samples.HERE, [problem], [gap])
+    place = told.heats[0].series.index(("jax", "channels_last"))
+    words = {workload: cells[place].word for workload, cells in told.heats[0].rows}
+    assert words == {"resnet50.stem": "gap", "vgg16.pool1": "memory", "densenet121.transition": "not run", "resnet50.head": ""}
+
+
+def test_far_from_the_limit_is_told():
+    """A workload on which nobody reaches a tenth of the copy bandwidth is named."""
+    told = _told(_timing(bytes=1000, bandwidth=1e10))
+    assert "there is room" in told.advice[-1] and "w (< 0.1 %)" in told.advice[-1]
+
+
+@pytest.mark.parametrize(
+    "found, family",
+    [
+        ([_timing(workload=f"k{k}", family="window", position=k) for k in (2.0, 3.0)], "window"),
+        ([_timing(threads=number) for number in ("1", "2")], "threads: w"),
+    ],
+    ids=["family", "threads"],
+)
+def test_scaling_is_drawn_where_there_is_any(found, family):
+    """A family of workloads, or one workload on several thread counts, becomes a curve."""
+    (scaling,) = _told(*found).scaling
+    assert scaling.family == family and len(scaling.lines[0][1]) == 2
+
+
+def test_nothing_timed_is_nothing_told():
+    """Without timings there is no speed section."""
+    assert _told() is None

@@ -1,0 +1,48 @@
+"""Medians, their intervals, and what is refused as a time."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import spread
+
+times = st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=60)
+
+
+@given(rounds=times)
+def test_quartiles_are_numpys(rounds):
+    """Median and quartiles are those of numpy.quantile."""
+    found = spread.of(rounds)
+    assert np.allclose([found.q1, found.median, found.q3], np.quantile(rounds, [0.25, 0.5, 0.75]), rtol=1e-12, atol=0)
+
+
+@given(rounds=times)
+def test_the_interval_holds_the_median(rounds):
+    """Where there is an interval, the median lies in it; under six rounds there is none."""
+    found = spread.of(rounds)
+    assert (found.low is None) == (len(rounds) < 6)
+    assert found.low is None or found.low <= found.median <= found.high
+
+
+@pytest.mark.parametrize("n", [6, 7, 11, 50, 333, 1000, 1001, 4321])
+def test_the_interval_is_the_narrowest_that_covers(n):
+    """Ranks r and n+1−r miss the median with probability 5 % at most, and the next narrower ones with more."""
+    rank = spread.median_rank(n)
+    below = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2) for k in range(rank + 3)]
+    tail = np.cumsum(np.exp(below))
+    assert 2 * tail[rank - 1] <= 0.0501 and 2 * tail[rank + 1] > 0.05
+
+
+@pytest.mark.parametrize("rounds", [[], [1.0, 0.0], [-1.0], [math.nan], [math.inf], ["1"], [True]], ids=str)
+def test_what_is_no_time_is_refused(rounds):
+    """A clock that stood still, or ran backwards, gives no statistics."""
+    with pytest.raises(ValueError, match="no rounds|positive number"):
+        spread.of(rounds)
+
+
+def test_drift_compares_the_halves():
+    """Drift is the later half's median over the earlier half's."""
+    assert spread.of([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]).drift == 2.0

@@ -1,0 +1,110 @@
+"""The verdict, and environments kept apart."""
+
+import dataclasses
+import json
+
+import pytest
+
+from reports import record, summary
+from reports.tests import samples
+
+
+def _told(folder):
+    return summary.summarise(record.load(folder))
+
+
+def _one(folder, lines):
+    samples.write(folder, lines)
+    (run,) = _told(folder).runs
+    return run
+
+
+def _tally(status="passed", backend="numpy", **fields):
+    return record.Tally(law="l", claim="It holds.", backend=backend, status=status, **fields)
+
+
+def test_the_verdict_is_made_from_the_data(tmp_path):
+    """Unexplained deviations are told first, then what is known, what conforms, and what could not be loaded."""
+    samples.whole_run(tmp_path)
+    (run,) = _told(tmp_path).runs
+    assert run.headline == (
+        "kernel.py:Pool deviates in ways that nobody has explained yet; tensorflow and torch deviate only in known ways; "
+        "numpy and torch:compile conform. jax could not be loaded."
+    )
+    said = [finding.text for finding in run.findings]
+    assert said[0] == "kernel.py:Pool breaks the law “Every answer is within its bound of the definition”. It answered otherwise in 2 cases."
+    assert "jax is not installed here: ModuleNotFoundError: No module named 'jax'." in said
+    assert "tensorflow 2.21.0 deviates in 2 known ways (1 crash and 1 bug); it gave 147 answers." in said
+    assert "numpy 2.4.6 conforms in all of 145 answers." in said
+
+
+@pytest.mark.parametrize(
+    "lines, headline",
+    [
+        ([samples.observation(), _tally()], "numpy conforms."),
+        ([samples.observation(law="l")], "numpy conforms. The run was interrupted."),
+        ([record.Loading(backend="numpy", status="loaded", version="2")], "Nothing was compared."),
+        ([record.Loading(backend="jax", status="broken", message="ImportError: no")], "Nothing was compared. jax could not be loaded."),
+        ([_tally("failed")], "numpy deviates in ways that nobody has explained yet."),
+    ],
+    ids=["conforms", "interrupted", "nothing asked", "broken", "failed without a case"],
+)
+def test_the_headline_says_what_a_run_came_to(tmp_path, lines, headline):
+    """Each way in which a run can end has its own first sentence."""
+    law = [_tally() if isinstance(line, record.Tally) and line.status == "passed" else line for line in lines]
+    law = [dataclasses.replace(line, law="l") if isinstance(line, record.Record) else line for line in law]
+    assert _one(tmp_path, law).headline == headline
+
+
+def test_speed_alone_is_no_conformance(tmp_path):
+    """Benchmarks without observations are reported, and nothing is said to conform."""
+    (tmp_path / "bench-1.json").write_text(json.dumps(samples.benchmarks()))
+    (run,) = _told(tmp_path).runs
+    assert run.headline == "Speed alone: nothing was compared with the definition." and run.speed is not None
+
+
+def test_a_law_without_a_tally_was_interrupted(tmp_path):
+    """A law that left observations and no tally is reported as interrupted, with what it had compared."""
+    run = _one(tmp_path, [samples.observation(), samples.observation()])
+    (row,) = run.laws
+    assert (row.cells[0].status, row.cells[0].compared) == ("interrupted", 2)
+    assert any("Interrupted before it was done" in finding.text for finding in run.findings)
+
+
+def test_two_environments_are_kept_apart(tmp_path):
+    """What two machines recorded into one folder is two runs with anchors of their own, and no number is mixed."""
+    samples.whole_run(tmp_path)
+    samples.whole_run(tmp_path, samples.ELSEWHERE)
+    one, other = _told(tmp_path).runs
+    assert {one.environment.id, other.environment.id} == {samples.HERE.id, samples.ELSEWHERE.id}
+    assert one.observations == other.observations and one.prefix != other.prefix
+    assert [block.entries[0].repeats for run in (one, other) for block in run.speed.blocks] == [0] * 8
+
+
+def test_processes_of_one_environment_are_together(tmp_path):
+    """Several processes of one environment make one run, with each load that was noted."""
+    samples.write(tmp_path, [samples.observation()])
+    samples.write(tmp_path, [samples.observation(backend="torch")], dataclasses.replace(samples.HERE, load=1.5, created="2026-03-01T11:00:00"))
+    (run,) = _told(tmp_path).runs
+    assert run.names == ("numpy", "torch") and sorted(run.loads) == [0.4, 1.5] and run.prefix == ""
+
+
+def test_tallies_of_one_law_add_up(tmp_path):
+    """Two tallies of one law on one backend are added, and the worse status stands."""
+    run = _one(tmp_path, [_tally(compared=3, seconds=1.0), _tally("failed", compared=4, seconds=1.0)])
+    cell = run.laws[0].cells[0]
+    assert (cell.status, cell.compared, cell.rate) == ("failed", 7, 3.5)
+
+
+def test_a_workload_answered_wrongly_is_a_failure(tmp_path):
+    """A benchmark whose answer was wrong is a finding, not a time."""
+    problem = record.BenchmarkProblem(workload="w", backend="torch", layout="channels_last", output="values", status="wrong", message="off")
+    run = _one(tmp_path, [problem])
+    assert any(finding.state == "diverges" and "1 benchmark wrongly" in finding.text for finding in run.findings)
+
+
+def test_seeded_defects_are_counted(tmp_path):
+    """The verdict says how many of the seeded defects the suite saw."""
+    seen = record.Mutant(mutant="m", family="f", killed_by="law")
+    run = _one(tmp_path, [seen, seen])
+    assert any(finding.text == "The suite sees all of 2 seeded defects." for finding in run.findings)
