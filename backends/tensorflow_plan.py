@@ -27,7 +27,7 @@ def capabilities(*, gpu: bool) -> dict[str, Capabilities]:
     shared: dict[str, Any] = {
         "windows": {"sliding", "global"}, "ndims": {1, 2, 3}, "layouts": {"channels_first", "channels_last"},
         "paddings": {"valid", *SAME, "symmetric", "asymmetric"},
-        "dilation": True, "ceil_mode": False, "count_include_pad": False, "divisor": False,
+        "dilation": True, "ceil_mode": True, "count_include_pad": False, "divisor": False,
     }  # fmt: skip
     return {
         "max": Capabilities(**shared | {"dtypes": FLOATS if gpu else FLOATS + INTEGERS, "outputs": {"values", "indices", "gradient"}}),
@@ -45,10 +45,12 @@ def call(case: Case) -> Call:
 
     Raises:
         Unsupported: no call says it.
-        ValueError: the case has no spatial axis.
+        ValueError: the case has no spatial axis, or a SAME padding in ceil mode.
     """
     if case.x.ndim < 3:
         raise ValueError(f"x has the shape {case.x.shape}: expected (N, C, *spatial)")
+    if isinstance(case.spec.windows, Sliding) and case.spec.windows.ceil_mode and case.spec.windows.padding in SAME:
+        raise ValueError(f"ceil_mode=True with padding={case.spec.windows.padding!r}: SAME already fixes the output size")
     if reason := unsayable(case):
         raise Unsupported(reason)
     name, windows = function(case), _sliding(case)
@@ -91,14 +93,14 @@ def _takes_pads(case: Case) -> bool:
 def _padding(case: Case, windows: Sliding) -> str | tuple[tuple[int, int], ...] | None:
     """Give "VALID" or "SAME" if either says it, else the pads of every axis of the tensor; None if nothing does.
 
-    Explicit pads stay explicit wherever the function takes them.
+    Explicit pads stay explicit wherever the function takes them. Ceil mode is padding, as far as its windows reach.
     """
-    if windows.padding == "valid":
+    if windows.padding == "valid" and (not windows.ceil_mode or min(windows.stride) < 1):
         return "VALID"
     if windows.padding == "same_upper" or min(windows.stride) < 1:
         return "SAME"
     axes = list(enumerate(case.spatial[: windows.rank]))
-    pads = tuple(windows.pads(axis, size) for axis, size in axes)
+    pads = tuple(_covering(windows, axis, size) for axis, size in axes)
     if not (_takes_pads(case) and isinstance(windows.padding, tuple)):
         if not any(map(any, pads)):
             return "VALID"
@@ -108,6 +110,15 @@ def _padding(case: Case, windows: Sliding) -> str | tuple[tuple[int, int], ...] 
     if not _takes_pads(case):
         return None
     return ((0, 0), (0, 0), *pads) if case.layout == "channels_first" else ((0, 0), *pads, (0, 0))
+
+
+def _covering(windows: Sliding, axis: int, size: int) -> tuple[int, int]:
+    """The pads of an axis; in ceil mode those with which as many windows fit without it."""
+    before, after = windows.pads(axis, size)
+    if not windows.ceil_mode:
+        return before, after
+    end = (windows.count(axis, size) - 1) * windows.stride[axis] + windows.reach(axis)
+    return before, max(0, end - before - size)
 
 
 # --- gaps ---------------------------------------------------------------------------------------
@@ -129,8 +140,6 @@ def unsayable(case: Case) -> str | None:
     if isinstance(reduction, Average) and (reduction.count_include_pad or reduction.divisor is not None):
         return "cannot say: there is no argument for what an average divides by"
     if isinstance(windows, Sliding):
-        if windows.ceil_mode:
-            return "cannot say: there is no ceil mode"
         if case.output == "indices" and set(windows.dilation) != {1}:
             return f"cannot say: {ARGMAX} takes no dilation"
         if _padding(case, windows) is None:
@@ -164,7 +173,7 @@ def refused(case: Case, *, variant: str, onednn: frozenset[str]) -> str | None:
             (dtype in ("uint32", "uint64"), f"{name} takes no {dtype}"),
             (rank == 3 and dtype not in _volumes(case, variant), f"{name} takes no {dtype} in three dimensions"),
             (explicit and variant == "xla", "XLA does not support pooling with explicit padding"),
-            (explicit and _wide(windows, case.spatial), "explicit padding needs to be smaller than the window"),
+            (explicit and _wide(windows, case), "explicit padding needs to be smaller than the window"),
             (explicit and first_on_cpu, f"{name} takes explicit padding on CPU with channels last only"),
             (first_on_cpu and dtype not in onednn, f"{name} takes {dtype} on CPU with channels last only"),
             (first_on_cpu and eager and isinstance(case.spec.reduction, Max) and case.output == "gradient",
@@ -180,8 +189,8 @@ def _volumes(case: Case, variant: str) -> tuple[str, ...]:
     return FLOATS if isinstance(case.spec.reduction, Average) else FLOATS[1:]
 
 
-def _wide(windows: Sliding, spatial: tuple[int, ...]) -> bool:
-    return any(max(windows.pads(axis, size)) >= windows.kernel[axis] for axis, size in enumerate(spatial[: windows.rank]))
+def _wide(windows: Sliding, case: Case) -> bool:
+    return any(max(_covering(windows, axis, size)) >= windows.kernel[axis] for axis, size in enumerate(case.spatial[: windows.rank]))
 
 
 # --- memory and text ----------------------------------------------------------------------------

@@ -113,6 +113,9 @@ ANSWERED = [
     ("asymmetric, gradient", VARIANTS[:2], {"windows": Sliding(kernel=(3, 4), padding=((2, 0), (1, 3))), "output": "gradient"}),
     ("SAME by pads", VARIANTS, {"windows": Sliding(kernel=(2, 2), stride=(1, 1), padding=((0, 1), (0, 1))), "reduction": "average"}),
     ("pads of zero", VARIANTS, {"windows": Sliding(kernel=(2, 2), padding=((0, 0), (0, 0))), "reduction": "average"}),
+    ("ceil mode by explicit padding", VARIANTS[:2], {"windows": Sliding(kernel=(3, 4), stride=(3, 2), ceil_mode=True)}),
+    ("ceil mode and pads", VARIANTS[:2], {"windows": Sliding(kernel=(2, 3), stride=(3, 3), padding=((1, 1), (0, 2)), ceil_mode=True)}),
+    ("ceil mode that is SAME", VARIANTS, {"windows": Sliding(kernel=(2, 2), ceil_mode=True), "reduction": "average", "output": "gradient"}),
     ("dilation", VARIANTS, {"windows": Sliding(kernel=(2, 3), stride=(1, 1), dilation=(3, 2))}),
     ("dilated average", VARIANTS, {"windows": Sliding(kernel=(2, 2), stride=(1, 1), dilation=(1, 2)), "reduction": "average"}),
     ("a stride above the kernel", VARIANTS, {"windows": Sliding(kernel=(2, 1), stride=(3, 4))}),
@@ -177,7 +180,7 @@ def test_it_refuses(name, asked, reason):
 UNSAYABLE = [
     (PoolSpec(reduction=Lp(p=2), windows=Global()), "values", "no Lp"),
     (PoolSpec(reduction=Max(), windows=Adaptive(output_size=(2, 2))), "values", "no adaptive"),
-    (PoolSpec(reduction=Max(), windows=Sliding(kernel=(2, 2), ceil_mode=True)), "values", "no ceil mode"),
+    (PoolSpec(reduction=Average(), windows=Sliding(kernel=(3, 5), stride=(2, 2), ceil_mode=True)), "values", "'SAME'"),
     (PoolSpec(reduction=Average(count_include_pad=True), windows=Sliding(kernel=(2, 2))), "values", "divides by"),
     (PoolSpec(reduction=Average(divisor=3), windows=Sliding(kernel=(2, 2))), "values", "divides by"),
     (PoolSpec(reduction=Average(), windows=Sliding(kernel=(2, 2), padding=((1, 1), (1, 1)))), "values", "'SAME'"),
@@ -216,6 +219,13 @@ def test_bad_values_reach_tensorflow(eager, reduction, windows, rule):
     case = Case(spec, whole((1, 2, 4, 6), "float32"), "channels_last")
     assert eager.gap(case) is None
     assert rule in str(raised(eager, case))
+
+
+def test_same_in_ceil_mode_is_wrong(eager):
+    """SAME fixes the output size, so that ceil mode contradicts it."""
+    spec = PoolSpec(reduction=Max(), windows=Sliding(kernel=(2, 2), padding="same_upper", ceil_mode=True))
+    with pytest.raises(ValueError, match="SAME already fixes the output size"):
+        eager.bind(a_case().replace(spec=spec))
 
 
 def test_a_batch_without_space_is_no_input(eager):
