@@ -3,6 +3,7 @@
 The reciprocal costs a second rounding; with the n−1 of the sum that makes the n+1 of the bound.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy as np
 from backends.numpy_kernels import SUM, reduce_axes, spread_axes
 from backends.numpy_numbers import reciprocal, widen
 from backends.numpy_plan import Axis, divisors, ranges
-from backends.numpy_pooling import Block, Index, Plan, Programs, Question, accumulator, lengths, pieces
+from backends.numpy_pooling import Block, Index, Plan, Question, accumulator, lengths, pieces
 from backends.numpy_program import Builder, Program, copy
 
 
 def values(question: Question) -> Plan:
     """Sums in the accumulator's type, scaled, rounded once."""
+    question = question.collapsed()
     dtype = question.x.dtype
     acc = accumulator(dtype)
     factor, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
@@ -32,17 +34,21 @@ def values(question: Question) -> Plan:
             build.emit(copy, total, out="y")
         return build.program()
 
-    programs = Programs(write)
+    programs = functools.cache(write)
     blocks = []
     for outputs, inputs, windows in pieces(question.axes, question.counts, acc.itemsize, question.block):
         factors = broadcast_part(outputs, factor)
-        program = programs[lengths(inputs), lengths(outputs), lengths(factors), windows]
+        program = programs(lengths(inputs), lengths(outputs), lengths(factors), windows)
         blocks.append(Block(program=program, parts={"x": inputs, "y": outputs, "factor": factors}))
-    return Plan(shape=question.counts, dtype=dtype, arrays={"x": question.x, "factor": factor}, blocks=blocks, linear="x")
+    return Plan(
+        shape=question.counts, dtype=dtype, arrays={"x": question.x, "factor": factor}, blocks=blocks, traps=("over", "invalid"), linear="x"
+    )
 
 
 def broadcast_part(index: Index, array: np.ndarray) -> Index:
-    """The part of an array that goes with a part of what it is broadcast to."""
+    """The part of an array that goes with a part of what it is broadcast to; () of a number."""
+    if not array.ndim:
+        return ()
     return tuple(part if size > 1 else slice(0, 1) for part, size in zip(index, array.shape, strict=True))
 
 
@@ -68,7 +74,7 @@ def gradient(question: Question) -> Plan:
             build.emit(copy, total, out="y")
         return build.program()
 
-    programs = Programs(write)
+    programs = functools.cache(write)
     blocks = []
     none: list[Axis | None] = [None] * len(question.order)
     for combination in itertools.product(*ranges(question.x.shape, none, acc.itemsize, question.block)):
@@ -84,6 +90,13 @@ def gradient(question: Question) -> Plan:
             left.append(windows)
         elements = tuple(slice(first, last) for first, last in combination)
         factors = broadcast_part(tuple(meet), factor)
-        program = programs[lengths(tuple(meet)), lengths(elements), lengths(factors), tuple(left)]
+        program = programs(lengths(tuple(meet)), lengths(elements), lengths(factors), tuple(left))
         blocks.append(Block(program=program, parts={"g": tuple(meet), "y": elements, "factor": factors}))
-    return Plan(shape=question.x.shape, dtype=dtype, arrays={"g": question.g, "factor": factor}, blocks=blocks, linear="g")
+    return Plan(
+        shape=question.x.shape,
+        dtype=dtype,
+        arrays={"g": question.g, "factor": factor},
+        blocks=blocks,
+        traps=("over", "invalid"),
+        linear="g",
+    )

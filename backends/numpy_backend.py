@@ -13,7 +13,7 @@ import numpy as np
 
 from backends import numpy_average, numpy_max, numpy_norm, text
 from backends.interface import LAYOUTS, PADDINGS, WINDOWS, Capabilities, Case, Unsupported
-from backends.numpy_plan import BLOCK, memory_order
+from backends.numpy_plan import BLOCK, axis_of, memory_order
 from backends.numpy_pooling import Plan, Question
 from backends.spec import Average, Lp, Max
 
@@ -88,12 +88,20 @@ class NumpyBackend:
         x = _placed(case.x, case.layout)
         g = np.empty_like(x, shape=(0,) * x.ndim) if case.cotangent is None else _placed(case.cotangent, case.layout)
         order = memory_order(x, case.layout, logical=case.output != "values")
-        question = Question(case=case, order=order, x=x.transpose(order), g=g.transpose(order), threads=self.threads, block=self.block)
+        axes = [axis_of(case.spec.windows, axis - 2, x.shape[axis]) if axis >= 2 else None for axis in order]
+        question = Question(
+            case=case, order=order, x=x.transpose(order), g=g.transpose(order), axes=axes, threads=self.threads, block=self.block
+        )
         plan = PLANS[type(case.spec.reduction), case.output](question)
-        back = np.argsort(order)
+        back = tuple(np.argsort(order).tolist())
+        compute = plan.bind(self.threads)
+        shape = question.x.shape if case.output == "gradient" else question.counts
+
+        if plan.shape == case.pooled_shape and case.x.dtype.isnative and back == tuple(range(x.ndim)):
+            return compute
 
         def pool() -> np.ndarray:
-            return plan.run(self.threads).transpose(back)
+            return compute().reshape(shape).transpose(back)
 
         if case.x.dtype.isnative or case.output == "indices":
             return pool

@@ -70,7 +70,7 @@ def by_taps(build: Builder, op: Reduction, source: str, axis: int, windows: Grid
     """Tap by tap: k−1 passes over the output."""
     taps = sorted(windows.taps(), key=lambda tap: tap.target.start - tap.target.stop)
     if len(taps) < 2:
-        taps = [*taps, *[Tap(slice(0, 0), slice(0, 0))] * (2 - len(taps))]
+        taps = [*taps, *[Tap(0, slice(0, 0), slice(0, 0))] * (2 - len(taps))]
     _begin(build, op, source, axis, taps[0], taps[1], windows.count, out)
     for tap in taps[2:]:
         build.emit(op.ufunc, at(out, axis, tap.target), at(source, axis, tap.source), out=at(out, axis, tap.target))

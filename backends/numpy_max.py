@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from backends.numpy_kernels import maximum, reduce_axes
-from backends.numpy_numbers import LOW, decode, encode, integer_of, pack
+from backends.numpy_numbers import decode, encode, integer_of
 from backends.numpy_plan import Axis, Grid
 from backends.numpy_pooling import (
+    OVERFLOW,
     Block,
     Index,
     Plan,
-    Programs,
     Question,
     accumulator,
     is_half,
@@ -23,13 +23,13 @@ from backends.numpy_pooling import (
     spans,
     values_of,
 )  # fmt: skip
+from backends.numpy_positions import INT64, LOW, by_matches, by_packing, matchable
 from backends.numpy_program import Builder, Operand, Program, copy
-
-INT64 = np.dtype(np.int64)
 
 
 def values(question: Question) -> Plan:
     """One maximum an axis; half types as integer keys."""
+    question = question.collapsed()
     dtype = question.x.dtype
 
     def write(inputs: tuple[int, ...], outputs: tuple[int, ...], windows: tuple[Axis | None, ...]) -> Program:
@@ -42,30 +42,40 @@ def values(question: Question) -> Plan:
             reduce_axes(build, maximum(dtype), "x", windows, dtype, "y")
         return build.program()
 
-    programs = Programs(write)
+    programs = functools.cache(write)
     blocks = [
-        Block(program=programs[lengths(inputs), lengths(outputs), windows], parts={"x": inputs, "y": outputs})
+        Block(program=programs(lengths(inputs), lengths(outputs), windows), parts={"x": inputs, "y": outputs})
         for outputs, inputs, windows in pieces(question.axes, question.counts, dtype.itemsize, question.block)
     ]
     return Plan(shape=question.counts, dtype=dtype, arrays={"x": question.x}, blocks=blocks)
 
 
 def indices(question: Question) -> Plan:
-    """One maximum an axis of elements packed with their positions."""
+    """Positions, by matches where windows are small, and anew by packing where there is a NaN."""
+    dtype, strides = question.x.dtype, question.strides
 
-    def write(inputs: tuple[range, ...], outputs: tuple[int, ...], windows: tuple[Axis | None, ...]) -> Program:
+    def write(inputs: tuple[range, ...], outputs: tuple[int, ...], windows: tuple[Axis | None, ...], small: bool) -> Program:
         build = Builder({"x": lengths(inputs), "y": outputs, "origin": ()})
-        packed = reduce_axes(build, maximum(INT64), _packed(build, "x", question, inputs), windows, INT64)
-        build.emit(np.bitwise_and, packed, np.int64(LOW), out="y")
-        build.emit(np.subtract, "origin", "y", out="y")
+        if small:
+            offsets, starts = by_matches(build, "x", dtype, inputs, windows, strides)
+            base = build.buffer(starts.shape, INT64)
+            build.emit(np.add, build.constant(starts), "origin", out=base)
+            build.emit(copy, offsets, out="y")
+            build.emit(np.add, "y", base, out="y")
+            return build.program()
+        last = build.buffer((1,), INT64)
+        build.emit(np.add, "origin", np.int64(LOW), out=last)
+        build.emit(np.subtract, last, by_packing(build, "x", dtype, inputs, windows, strides), out="y")
         return build.program()
 
-    programs = Programs(write)
+    programs = functools.cache(write)
     blocks, origins = [], list[int]()
-    for outputs, inputs, windows in pieces(question.axes, question.counts, INT64.itemsize, question.block):
-        program = programs[spans(inputs), lengths(outputs), windows]
-        blocks.append(Block(program=program, parts={"x": inputs, "y": outputs, "origin": (len(origins),)}))
-        origins.append(LOW + _offset(inputs, question.strides))
+    for outputs, inputs, windows in pieces(question.axes, question.counts, dtype.itemsize, question.block):
+        key = (spans(inputs), lengths(outputs), windows)
+        program = programs(*key, matchable(windows, strides))
+        parts = {"x": inputs, "y": outputs, "origin": (len(origins),)}
+        blocks.append(Block(program=program, parts=parts, slow=functools.partial(programs, *key, False)))
+        origins.append(_offset(inputs, strides))
     arrays = {"x": question.x, "origin": np.array(origins, INT64)}
     return Plan(shape=question.counts, dtype=INT64, arrays=arrays, blocks=blocks)
 
@@ -76,51 +86,60 @@ def gradient(question: Question) -> Plan:
     A block is some samples and channels, whole, since windows of two bands may meet in an element;
     bands follow each other inside it. Sums of half types, which round once, add up in a float32 buffer.
     """
-    dtype, axes = question.x.dtype, question.axes
+    dtype, axes, strides = question.x.dtype, question.axes, question.strides
     acc = accumulator(dtype)
     disjoint = all(axis is None or (isinstance(axis, Grid) and axis.disjoint) for axis in axes)
     own = not disjoint and acc != dtype
 
-    def write(shape: tuple[int, ...]) -> Program:
+    def write(shape: tuple[int, ...], small: bool) -> Program:
         counts = tuple(axis.count if axis else size for axis, size in zip(axes, shape, strict=True))
         build = Builder({"x": shape, "g": counts, "y": shape, "flat": (-1,)})
-        target, strides = "flat", _memory_strides(question.x.shape)
+        target, memory = "flat", _memory_strides(question.x.shape)
         if own:
             buffer = build.buffer(shape, acc)
-            target, strides = build.flat(buffer), _memory_strides(shape)
+            target, memory = build.flat(buffer), _memory_strides(shape)
         build.emit(copy, 0, out=buffer if own else "y")
-        spatial = [stride if axis else 0 for stride, axis in zip(strides, axes, strict=True)]
-        for outputs, inputs, windows in pieces(axes, counts, INT64.itemsize, question.block):
-            packed = _packed(build, build.part("x", inputs), question, inputs)
-            packed = reduce_axes(build, maximum(INT64), packed, windows, INT64)
-            build.emit(np.bitwise_and, packed, np.int64(LOW), out=packed)
-            # The complement of a row-major position, times the elements between neighbours in memory.
-            between = min((stride for stride in spatial if stride), default=1)
-            if between > 1:
-                build.emit(np.multiply, packed, np.int64(between), out=packed)
-            base = _places(inputs, strides, axes) + (LOW * between + _offset(inputs, spatial))
-            build.emit(np.subtract, build.constant(base), packed, out=packed)
+        # Elements in memory between neighbours on the last spatial axis: 1, or the channels.
+        between = memory[max(axis for axis, stride in enumerate(strides) if stride)]
+        lanes = [0 if stride else step for step, stride in zip(memory, strides, strict=True)]
+        for outputs, inputs, windows in pieces(axes, counts, dtype.itemsize, question.block):
+            part, read = build.part("x", inputs), spans(inputs)
+            origin = between * _offset(inputs, strides) + _offset(inputs, lanes)
+            if small:
+                offsets, starts = by_matches(build, part, dtype, read, windows, strides)
+                places = build.buffer(lengths(outputs), INT64)
+                build.emit(copy, offsets, out=places)
+                build.free(offsets)
+                build.emit(np.multiply, places, np.int64(between), out=places)
+                build.emit(np.add, places, build.constant(starts * between + origin), out=places)
+            else:
+                places = by_packing(build, part, dtype, read, windows, strides)
+                build.emit(np.multiply, places, np.int64(-between), out=places)
+                build.emit(np.add, places, np.int64(LOW * between + origin), out=places)
+            build.emit(np.add, places, build.constant(_places(read, lanes)), out=places)
             cotangent = build.buffer(lengths(outputs), acc)
             build.emit(copy, Operand("g", outputs), out=cotangent)
-            build.emit(assign if disjoint else np.add.at, target, build.flat(packed), build.flat(cotangent), out=None)
-            build.free(packed)
+            build.emit(assign if disjoint else np.add.at, target, build.flat(places), build.flat(cotangent), out=None)
+            build.free(places)
             build.free(cotangent)
         if own:
             build.emit(copy, buffer, out="y")
         return build.program()
 
-    programs = Programs(write)
+    programs = functools.cache(write)
     blocks = []
-    for lane in lanes(question, acc.itemsize, question.block if own else 4 * question.block, contiguous=not own):
-        start = sum(part.start * stride for part, stride in zip(lane, _memory_strides(question.x.shape), strict=True))
-        parts = {"x": lane, "g": values_of(lane, axes), "y": lane, "flat": (slice(start, None),)}
-        blocks.append(Block(program=programs[(lengths(lane),)], parts=parts))
+    for lane in lanes(question, acc.itemsize, question.block, contiguous=not own):
+        parts = {"x": lane, "g": values_of(lane, axes), "y": lane, "flat": (slice(_offset(lane, _memory_strides(question.x.shape)), None),)}
+        program = programs(lengths(lane), matchable(axes, strides))
+        blocks.append(Block(program=program, parts=parts, slow=functools.partial(programs, lengths(lane), False)))
     return Plan(
         shape=question.x.shape,
         dtype=dtype,
         arrays={"x": question.x, "g": question.g},
         blocks=blocks,
-        linear=None if disjoint else "g",
+        traps=() if disjoint else OVERFLOW,
+        linear="" if disjoint else "g",
+        flat=True,
     )
 
 
@@ -129,24 +148,12 @@ def assign(target: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
     target[places] = values
 
 
-def _packed(build: Builder, source: str, question: Question, inputs: Sequence[slice | range]) -> str:
-    return pack(build, source, question.x.dtype, _positions(tuple(question.strides), spans(inputs)))
-
-
-@functools.lru_cache(maxsize=64)
-def _positions(strides: tuple[int, ...], inputs: tuple[range, ...]) -> np.ndarray:
-    """Row-major positions in the sample and channel, from the block's first element on, broadcast over these."""
-    return _places(inputs, strides, [stride or None for stride in strides], batch=False)
-
-
-def _places(inputs: Sequence[slice | range], strides: Sequence[int], axes: Sequence[object | None], *, batch: bool = True) -> np.ndarray:
-    """Σ index · stride over the samples and channels of a part, or over its spatial axes."""
-    places = np.zeros((1,) * len(inputs), INT64)
-    for axis, (part, stride) in enumerate(zip(inputs, strides, strict=True)):
-        if (axes[axis] is None) == batch:
-            shape = [1] * len(inputs)
-            shape[axis] = -1
-            places = places + np.arange(part.start, part.stop, part.step or 1).reshape(shape) * stride
+def _places(read: Sequence[range], strides: Sequence[int]) -> np.ndarray:
+    """Σ index · stride over the axes that have a stride, broadcast over the others."""
+    places = np.zeros((1,) * len(read), INT64)
+    for axis, (part, stride) in enumerate(zip(read, strides, strict=True)):
+        if stride:
+            places = places + (np.arange(len(part)) * stride).reshape([-1 if i == axis else 1 for i in range(len(read))])
     return places
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from backends.numpy_kernels import SUM, reduce_axes, spread_axes
 from backends.numpy_plan import Axis
-from backends.numpy_pooling import Block, Plan, Programs, Question, lanes, lengths, pieces, values_of
+from backends.numpy_pooling import Block, Plan, Question, accumulator, lanes, lengths, pieces, values_of
 from backends.numpy_program import Builder, Program, copy
 from backends.spec import Lp
 
@@ -30,24 +30,32 @@ Windows = Sequence[Axis | None]
 
 
 def values(question: Question) -> Plan:
-    """Sums of powers in float64, their root, rounded once."""
-    dtype, p = question.x.dtype, _order(question)
+    """Sums of powers, their root, rounded once.
 
-    def write(inputs: tuple[int, ...], outputs: tuple[int, ...], windows: Windows) -> Program:
+    For p of 1 and 2 first in the type that averages add up in: products and sums set a flag of the
+    processor where they overflow or lose bits, which a power does not do on all processors.
+    """
+    question = question.collapsed()
+    dtype, p = question.x.dtype, _order(question)
+    acc = accumulator(dtype) if p in (1, 2) else FLOAT64
+
+    def write(inputs: tuple[int, ...], outputs: tuple[int, ...], windows: Windows, kind: np.dtype, mend: bool) -> Program:
         build = Builder({"x": inputs, "y": outputs})
-        total = reduce_axes(build, SUM, _powers(build, "x", dtype, p), windows, FLOAT64)
-        root = _root(build, total, p, precise=dtype == FLOAT64)
+        total = reduce_axes(build, SUM, _powers(build, "x", dtype, kind, p), windows, kind)
+        root = _root(build, total, kind, p, precise=dtype == FLOAT64)
         build.emit(copy, root, out="y")
-        if not _safe(dtype, p):
+        if mend:
             build.emit(functools.partial(_mend, windows=windows, p=p), total, "x", out="y")
         return build.program()
 
-    programs = Programs(write)
-    blocks = [
-        Block(program=programs[lengths(inputs), lengths(outputs), windows], parts={"x": inputs, "y": outputs})
-        for outputs, inputs, windows in pieces(question.axes, question.counts, FLOAT64.itemsize, question.block)
-    ]
-    return Plan(shape=question.counts, dtype=dtype, arrays={"x": question.x}, blocks=blocks)
+    programs = functools.cache(write)
+    blocks = []
+    for outputs, inputs, windows in pieces(question.axes, question.counts, acc.itemsize, question.block):
+        shapes, parts = (lengths(inputs), lengths(outputs), windows), {"x": inputs, "y": outputs}
+        slow = functools.partial(programs, *shapes, FLOAT64, not _safe(dtype, p))
+        program = programs(*shapes, acc, False) if p in (1, 2) else slow()
+        blocks.append(Block(program=program, parts=parts, slow=slow))
+    return Plan(shape=question.counts, dtype=dtype, arrays={"x": question.x}, blocks=blocks, traps=("over", "under") if p in (1, 2) else ())
 
 
 def gradient(question: Question) -> Plan:
@@ -60,11 +68,11 @@ def gradient(question: Question) -> Plan:
         if not _safe(dtype, p):
             build.emit(functools.partial(_gradient_by_window, windows=axes, p=p), "x", "g", out="y")
             return build.program()
-        powers = _powers(build, "x", dtype, p)
+        powers = _powers(build, "x", dtype, FLOAT64, p)
         terms = build.buffer(counts, FLOAT64)
         build.emit(copy, "g", out=terms)
         if p > 1:
-            norm = _root(build, reduce_axes(build, SUM, powers, axes, FLOAT64), p, precise=False)
+            norm = _root(build, reduce_axes(build, SUM, powers, axes, FLOAT64), FLOAT64, p, precise=False)
             if p != 2:
                 build.emit(np.power, norm, p - 1, out=norm)
             build.emit(np.divide, terms, norm, out=terms)
@@ -82,9 +90,9 @@ def gradient(question: Question) -> Plan:
         build.emit(copy, slopes, out="y")
         return build.program()
 
-    programs = Programs(write)
+    programs = functools.cache(write)
     blocks = [
-        Block(program=programs[(lengths(lane),)], parts={"x": lane, "g": values_of(lane, axes), "y": lane})
+        Block(program=programs(lengths(lane)), parts={"x": lane, "g": values_of(lane, axes), "y": lane})
         for lane in lanes(question, FLOAT64.itemsize, question.block, contiguous=False)
     ]
     return Plan(shape=question.x.shape, dtype=dtype, arrays={"x": question.x, "g": question.g}, blocks=blocks)
@@ -102,26 +110,28 @@ def _safe(dtype: np.dtype, p: float) -> bool:
     return dtype != FLOAT64 and p <= SAFE
 
 
-def _powers(build: Builder, source: str, dtype: np.dtype, p: float) -> str:
-    """|x|^p in a new float64 register."""
-    wide = build.buffer(build.shapes[source], FLOAT64)
-    build.emit(copy, source, out=wide)
+def _powers(build: Builder, source: str, given: np.dtype, dtype: np.dtype, p: float) -> str:
+    """|x|^p of a register, given in one type, in a new register of another one."""
+    powers = build.buffer(build.shapes[source], dtype)
+    if given != dtype:
+        build.emit(copy, source, out=powers)
+        source = powers
     if p == 2:
-        build.emit(np.multiply, wide, wide, out=wide)
-        return wide
-    build.emit(np.absolute, wide, out=wide)
+        build.emit(np.multiply, source, source, out=powers)
+        return powers
+    build.emit(np.absolute, source, out=powers)
     if p != 1:
-        build.emit(np.power, wide, p, out=wide)
-    return wide
+        build.emit(np.power, powers, p, out=powers)
+    return powers
 
 
-def _root(build: Builder, total: str, p: float, *, precise: bool) -> str:
+def _root(build: Builder, total: str, dtype: np.dtype, p: float, *, precise: bool) -> str:
     """The p-th root, in a new register.
 
     1/p is not a float64 in general, and s^(1/p) magnifies what it is off by ln(s); where the answer is
     a float64 itself, s^(1/p) = s^q·s^(1/p − q) ≈ s^q·(1 + (1/p − q)·ln s) with q the float nearest to 1/p.
     """
-    root = build.buffer(build.shapes[total], FLOAT64)
+    root = build.buffer(build.shapes[total], dtype)
     if p in (1, 2, 3):
         build.emit({1: np.positive, 2: np.sqrt, 3: np.cbrt}[int(p)], total, out=root)
         return root

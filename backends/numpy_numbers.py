@@ -1,20 +1,13 @@
 """Elements as integers that compare as they do, and divisors as factors: steps before and after reducing.
 
-NumPy's float16 maximum and ml_dtypes' bfloat16 one work element by element, and no NumPy maximum
-says where it was. Both are mended by keys, integers whose order is the order of the elements with
-NaN above all, for which NumPy has vector instructions:
-
-- max of a half type: five integer passes, then int16 maxima;
-- max with its position: the key in the high half of an int64, the position's complement in the low
-  half. The maximum of these *is* the first maximum, and may be reduced in any order.
+NumPy's float16 maximum and ml_dtypes' bfloat16 one work element by element; integer maxima have
+vector instructions. So half types are pooled as keys, integers in the order of the elements, with
+NaN above all: five integer passes, then int16 maxima.
 """
 
 import numpy as np
 
 from backends.numpy_program import Builder, copy
-
-LOW = 0xFFFFFFFF
-"""The low half of a packed key: room for a position."""
 
 
 def integer_of(dtype: np.dtype) -> np.dtype:
@@ -62,34 +55,12 @@ def decode(build: Builder, key: str, dtype: np.dtype, out: str) -> None:
     build.free(sign)
 
 
-def pack(build: Builder, source: str, dtype: np.dtype, positions: np.ndarray) -> str:
-    """Elements with their positions as int64, in a new register: key · 2³² + (2³² − 1 − position).
-
-    All NaN get one key, so that the first NaN is the maximum. Types of 64 bits give their rank in
-    the block for a key, since they leave no room.
-    """
-    packed = build.buffer(build.shapes[source], np.int64)
-    if dtype.itemsize == 8:
-        build.emit(ranks, source, out=packed)
-    elif dtype.kind in "iu":
-        build.emit(copy, source, out=packed)
-        if dtype.kind == "u":
-            build.emit(np.subtract, packed, np.int64(2 ** (8 * dtype.itemsize - 1)), out=packed)
-    else:
-        key = encode(build, source, dtype)
-        first_nan = infinity_bits(dtype) - rotation(dtype) + 1
-        build.emit(np.minimum, key, integer_of(dtype).type(first_nan), out=key)
-        build.emit(copy, key, out=packed)
-        build.free(key)
-    build.emit(np.left_shift, packed, np.int64(32), out=packed)
-    build.emit(np.bitwise_or, packed, np.int64(LOW), out=packed)
-    build.emit(np.subtract, packed, build.constant(positions), out=packed)
-    return packed
-
-
-def ranks(x: np.ndarray, *, out: np.ndarray) -> None:
-    """Each element's rank among the distinct ones, all NaN alike and last."""
-    out[...] = np.unique(x, return_inverse=True)[1].reshape(x.shape)
+def canonical(build: Builder, source: str, dtype: np.dtype) -> str:
+    """Keys as of `encode`, with one key for all NaN: equal keys are elements of which the first is the maximum."""
+    key = encode(build, source, dtype)
+    first_nan = infinity_bits(dtype) - rotation(dtype) + 1
+    build.emit(np.minimum, key, integer_of(dtype).type(first_nan), out=key)
+    return key
 
 
 def widen(build: Builder, source: str, dtype: np.dtype, accumulator: np.dtype) -> str:

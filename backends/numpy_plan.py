@@ -14,13 +14,14 @@ import numpy as np
 
 from backends.spec import Average, Global, PoolSpec, Sliding, Windows
 
-BLOCK = 1 << 18
+BLOCK = 1 << 20
 """Bytes of a block's input: with its scratch it stays in a core's second-level cache."""
 
 
 class Tap(NamedTuple):
-    """One tap of a run of windows: the windows `target` read the elements `source`, one each."""
+    """Tap number j of a run of windows: the windows `target` read the elements `source`, one each."""
 
+    number: int
     source: slice
     target: slice
 
@@ -51,6 +52,11 @@ class Grid:
         return self.count == 1 or self.stride >= self.reach
 
     @property
+    def whole(self) -> bool:
+        """Whether the only window is all of the axis."""
+        return self.count == 1 and self.kernel == self.size and self.before == 0 and self.dilation == 1
+
+    @property
     def plain(self) -> slice | None:
         """The elements themselves, where every window has one tap: nothing to reduce."""
         return slice(0, (self.count - 1) * self.stride + 1, self.stride) if self.kernel == 1 else None
@@ -63,7 +69,7 @@ class Grid:
             last = min(self.count, (self.size - 1 - shift) // self.stride + 1)
             if first < last:
                 start = first * self.stride + shift
-                yield Tap(slice(start, start + (last - first - 1) * self.stride + 1, self.stride), slice(first, last))
+                yield Tap(j, slice(start, start + (last - first - 1) * self.stride + 1, self.stride), slice(first, last))
 
     def reads(self, window: int) -> range:
         """The elements that one window reads."""

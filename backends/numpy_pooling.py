@@ -5,120 +5,163 @@ rows. Blocks write disjoint parts of the result, so they are shared out among th
 of the interpreter's lock inside each call.
 """
 
+import contextvars
+import functools
 import itertools
 import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from backends.interface import Case
-from backends.numpy_plan import Axis, axis_of, ranges
-from backends.numpy_program import ALIGNMENT, Program
+from backends.numpy_plan import Axis, Grid, ranges
+from backends.numpy_program import ALIGNMENT, Program, run
 
 PARALLEL_FROM = 1 << 20
 """Bytes of input from which a second thread saves more than waking it costs."""
+
+LONG = 512
+"""Elements of a run in memory from which the cost of starting on it is lost in that of the run."""
+
+Trap = Literal["over", "under", "invalid"]
+OVERFLOW: tuple[Trap, ...] = ("over", "invalid")
+"""What a sum meets that overflows: the overflow, or then an infinity less an infinity."""
 
 Index = tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """A program, and the parts of the arrays that its registers are."""
+    """A program, and the parts of the arrays that its registers are; () for all of one.
+
+    `slow` writes the program to run instead where the first one meets a floating-point error.
+    """
 
     program: Program
     parts: Mapping[str, Index]
+    slow: Callable[[], Program] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """How to compute one array, called "y": its shape in memory, and blocks that write disjoint parts of it.
 
-    `linear` names the register in which y is linear where a partial sum may overflow: such a block
-    is mended by scaling it.
+    `traps` are the floating-point errors after which a block is computed anew: by its slow program,
+    or scaled, where `linear` names a register in which y is linear. With `flat`, blocks also write to "flat", all of y in one dimension.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     arrays: Mapping[str, np.ndarray]
     blocks: Sequence[Block]
-    linear: str | None = None
+    traps: tuple[Trap, ...] = ()
+    linear: str = ""
+    flat: bool = False
 
-    def run(self, threads: int) -> np.ndarray:
-        """Compute the array, on up to so many threads."""
-        y = np.empty(self.shape, self.dtype)
-        arrays = {**self.arrays, "y": y, "flat": y.reshape(-1)}
+    def bind(self, threads: int) -> Callable[[], np.ndarray]:
+        """A function that computes the array, on up to so many threads; its scratch memory is set aside here."""
         size = sum(array.nbytes for array in self.arrays.values())
-        threads = min(threads, len(self.blocks), max(1, size // PARALLEL_FROM))
-        if threads <= 1:
-            self._work(self.blocks, arrays)
+        threads = max(1, min(threads, len(self.blocks), size // PARALLEL_FROM))
+        step = max(1, -(-len(self.blocks) // threads))
+        shares = [_Share(self, self.blocks[start : start + step]) for start in range(0, len(self.blocks), step)]
+        busy = threading.Lock()
+
+        def pool() -> np.ndarray:
+            y = np.empty(self.shape, self.dtype)
+            with busy:
+                if len(shares) > 1:
+                    together([functools.partial(share.run, y) for share in shares])
+                elif shares:
+                    shares[0].run(y)
             return y
-        share = -(-len(self.blocks) // threads)
-        futures = [
-            _pool(threads).submit(self._work, self.blocks[start : start + share], arrays) for start in range(share, len(self.blocks), share)
-        ]
-        try:
-            self._work(self.blocks[:share], arrays)
-        finally:
-            for future in futures:
-                future.result()
-        return y
 
-    def _work(self, blocks: Sequence[Block], arrays: Mapping[str, np.ndarray]) -> None:
-        size = max((block.program.size for block in blocks), default=0)
-        arena = np.empty(size + ALIGNMENT, np.uint8)
-        arena = arena[-arena.ctypes.data % ALIGNMENT :]
+        return pool
+
+
+class _Share:
+    """The blocks that one thread computes, with its scratch memory and its rules for floating-point errors."""
+
+    def __init__(self, plan: Plan, blocks: Sequence[Block]) -> None:
+        self.plan = plan
+        self.arena = _arena(max(block.program.size for block in blocks))
+        self.linked = [(block, self._results(block), block.program.link(self._given(block), self.arena)) for block in blocks]
         # An overflow, or an infinity less an infinity, sets a flag of the processor, which NumPy
-        # reads after each call in any case: finding out costs nothing.
-        strict: Literal["raise", "ignore"] = "raise" if self.linear else "ignore"
-        with np.errstate(over=strict, invalid=strict, under="ignore", divide="ignore"):
-            for block in blocks:
-                given = {name: arrays[name][index] for name, index in block.parts.items()}
-                try:
-                    block.program.run(given, arena)
-                except FloatingPointError:
-                    self._mend(block.program, given, arena)
+        # reads after each call in any case: finding out costs nothing. NumPy keeps what to do about
+        # it in a context variable; a context of our own costs a tenth of entering `np.errstate`.
+        self.context = contextvars.Context()
+        self.context.run(np.seterr, all="ignore")
+        for trap in plan.traps:
+            self.context.run(functools.partial(np.seterr, **{trap: "raise"}))  # type: ignore[arg-type]
 
-    def _mend(self, program: Program, given: dict[str, np.ndarray], arena: np.ndarray) -> None:
-        """Compute a block anew, scaled so that no partial sum overflows; take from that what was not finite.
+    def _given(self, block: Block) -> dict[str, np.ndarray]:
+        arrays = self.plan.arrays
+        return {name: arrays[name][part] if part else arrays[name] for name, part in block.parts.items() if name in arrays}
+
+    def _results(self, block: Block) -> list[tuple[str, Index]]:
+        """The parts of the result that a block writes; () for all of it."""
+        whole = {"y": tuple(slice(0, size) for size in self.plan.shape)}
+        parts = [(name, part) for name, part in block.parts.items() if name not in self.plan.arrays]
+        return [(name, () if part == whole.get(name) else part) for name, part in parts]
+
+    def run(self, y: np.ndarray) -> None:
+        """Compute the blocks of y."""
+        self.context.run(self._run, y)
+
+    def _run(self, y: np.ndarray) -> None:
+        results = {"y": y, "flat": y.reshape(-1)} if self.plan.flat else {"y": y}
+        for block, parts, calls in self.linked:
+            opened = {name: results[name][part] if part else results[name] for name, part in parts}
+            try:
+                run(calls, opened)
+            except FloatingPointError:
+                with np.errstate(all="ignore"):
+                    self._again(block, opened)
+
+    def _again(self, block: Block, opened: Mapping[str, np.ndarray]) -> None:
+        """Compute a block anew; where partial sums overflowed, scaled, and take from that what was not finite.
 
         A power of two scales exactly, but for numbers so small that they are lost in a sum that overflowed.
         """
-        y, name = given["y"], self.linear or ""
-        with np.errstate(all="ignore"):
-            program.run(given, arena)
-            if self.dtype == np.float16:
-                return
-            plain = y.copy()
-            power = given[name].size.bit_length() + 1
-            program.run({**given, name: given[name] * self.dtype.type(2.0**-power)}, arena)
-            y *= self.dtype.type(2.0**power)
-            np.copyto(y, plain, where=np.isfinite(plain))
+        plan, given = self.plan, self._given(block)
+        program = block.slow() if block.slow else block.program
+        arena = _arena(program.size)
+        run(program.link(given, arena), opened)
+        if not plan.linear or plan.dtype == np.float16:  # float16's sums are float32, and cannot overflow
+            return
+        y, x, number = opened["y"], given[plan.linear], plan.dtype.type
+        plain = y.copy()
+        power = x.size.bit_length() + 1
+        run(program.link({**given, plan.linear: x * number(2.0**-power)}, arena), opened)
+        y *= number(2.0**power)
+        np.copyto(y, plain, where=np.isfinite(plain))
+
+
+def _arena(size: int) -> np.ndarray:
+    """Uninitialised memory that begins on a cache line."""
+    arena = np.empty(size + ALIGNMENT, np.uint8)
+    return arena[-arena.ctypes.data % ALIGNMENT :]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
     """A case in memory order: x and the cotangent g with their axes sorted from the outermost in.
 
-    For values and indices, which have no cotangent, g is empty. `block` is about how many bytes of input a block has.
+    For values and indices, which have no cotangent, g is empty. `axes` has the windows of each axis;
+    None for samples and channels. `block` is about how many bytes of input a block has.
     """
 
     case: Case
     order: tuple[int, ...]
     x: np.ndarray
     g: np.ndarray
+    axes: Sequence[Axis | None]
     threads: int
     block: int
-
-    @property
-    def axes(self) -> list[Axis | None]:
-        """The windows of each axis in memory; None for samples and channels."""
-        windows = self.case.spec.windows
-        return [axis_of(windows, axis - 2, self.case.x.shape[axis]) if axis >= 2 else None for axis in self.order]
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -131,10 +174,28 @@ class Question:
         spatial = self.case.spatial
         return [math.prod(spatial[axis - 1 :]) if axis >= 2 else 0 for axis in self.order]
 
+    def collapsed(self) -> "Question":
+        """The same with its spatial axes as one, where one window takes all of each, and memory allows it.
+
+        Not where few channels come after them: rows with their channels are a longer run to reduce first.
+        """
+        spatial = [(i, axis) for i, axis in enumerate(self.axes) if axis is not None]
+        first, last = spatial[0][0], spatial[-1][0]
+        whole = all(isinstance(axis, Grid) and axis.whole for _, axis in spatial)
+        strides, shape = self.x.strides, self.x.shape
+        chained = all(strides[i] == strides[i + 1] * shape[i + 1] for i in range(first, last))
+        run = math.prod(shape[last + 1 :])
+        if first == last or last - first + 1 > len(spatial) or not (whole and chained) or 1 < run < LONG:
+            return self
+        size = math.prod(shape[first : last + 1])
+        window = Grid(size=size, count=1, kernel=size, stride=1, dilation=1, before=0)
+        x = self.x.reshape(*shape[:first], size, *shape[last + 1 :])
+        return replace(self, x=x, axes=[*self.axes[:first], window, *self.axes[last + 1 :]])
+
     def in_order(self, spatial: np.ndarray) -> np.ndarray:
-        """An array of the shape (*spatial) or (), for every sample and channel, in memory order."""
+        """An array of the shape (*spatial), for every sample and channel, in memory order; a number stays one."""
         if not spatial.ndim:
-            return spatial.reshape((1,) * len(self.order))
+            return spatial
         return spatial[np.newaxis, np.newaxis].transpose(self.order)
 
 
@@ -205,29 +266,28 @@ def values_of(lane: Index, axes: Sequence[Axis | None]) -> Index:
     return tuple(slice(0, axis.count) if axis else part for part, axis in zip(lane, axes, strict=True))
 
 
-class Programs(dict):
-    """Programs by what they depend on: most blocks of an array share one."""
-
-    def __init__(self, write: Callable[..., Program]) -> None:
-        super().__init__()
-        self.write = write
-
-    def __missing__(self, key: tuple) -> Program:
-        self[key] = self.write(*key)
-        return self[key]
-
-
 # --- threads ------------------------------------------------------------------------------------
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
 
 
-def _pool(threads: int) -> ThreadPoolExecutor:
+def together(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run tasks at the same time, the first of them here."""
+    if len(tasks) < 2:
+        for task in tasks:
+            task()
+        return
     with _lock:
-        if threads not in _pools:
-            _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="numpy-pooling")
-        return _pools[threads]
+        pool = _pools.get(len(tasks)) or _pools.setdefault(
+            len(tasks), ThreadPoolExecutor(len(tasks) - 1, thread_name_prefix="numpy-pooling")
+        )
+    futures = [pool.submit(task) for task in tasks[1:]]
+    try:
+        tasks[0]()
+    finally:
+        for future in futures:
+            future.result()
 
 
 # A forked child has none of its parent's threads: waiting for them would hang it.

@@ -1,7 +1,7 @@
 """A pooling of one block as a program: a straight line of NumPy calls over named registers.
 
 Planning writes the program once, outside the clock; running it is a loop over ufunc calls, which
-costs about a microsecond a call and is the same for every reduction, dtype and layout. Registers
+costs about half a microsecond a call and is the same for every reduction, dtype and layout. Registers
 are arrays: "x", "y" and whatever else a block is given, and scratch buffers that live in one small
 arena, so that they stay in a core's cache.
 """
@@ -137,17 +137,64 @@ class Program:
     views: Mapping[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]
     size: int
 
-    def run(self, given: Mapping[str, np.ndarray], arena: np.ndarray) -> dict[str, np.ndarray]:
-        """Run on the registers of a block; `arena` has at least `size` bytes. Returns all registers."""
-        registers = {**self.constants, **given}
+    def link(self, given: Mapping[str, np.ndarray], arena: np.ndarray) -> "list[Call]":
+        """The calls with their operands looked up; `arena` has at least `size` bytes.
+
+        Registers that are not given are left open: each run gives them.
+        """
+        registers: dict[str, np.ndarray | Open] = {**self.constants, **given}
         for name, (offset, shape, dtype) in self.buffers.items():
             registers[name] = np.ndarray(shape, dtype, arena, offset)
         for name, (of, look) in self.views.items():
-            registers[name] = look(registers[of])
+            registers[name] = _look(registers.get(of, Open(of)), look)
+        calls = []
         for step in self.steps:
-            inputs = [registers[given.register][given.part] if isinstance(given, Operand) else given for given in step.inputs]
-            if step.out is None:
-                step.function(*inputs, **step.arguments)
-            else:
-                step.function(*inputs, out=registers[step.out.register][step.out.part], **step.arguments)
-        return registers
+            inputs = tuple(_operand(registers, given) for given in step.inputs)
+            late = any(isinstance(operand, Open) for operand in inputs)
+            calls.append(Call(step.function, inputs, late, _operand(registers, step.out), step.arguments))
+        return calls
+
+
+class Open(NamedTuple):
+    """An operand that only a run knows: a register, and how it is looked at."""
+
+    register: str
+    looks: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
+
+    def among(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The operand, from the registers that a run is given."""
+        array = given[self.register]
+        for look in self.looks:
+            array = look(array)
+        return array
+
+
+class Call(NamedTuple):
+    """A step that is ready to run, but for its open operands; `late` says whether an input is one."""
+
+    function: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    late: bool
+    out: np.ndarray | Open | None
+    arguments: Mapping[str, Any]
+
+
+def run(calls: Sequence[Call], given: Mapping[str, np.ndarray]) -> None:
+    """Make the calls."""
+    for function, inputs, late, out, arguments in calls:
+        known = [operand.among(given) if isinstance(operand, Open) else operand for operand in inputs] if late else inputs
+        if out is None:
+            function(*known, **arguments)
+        else:
+            function(*known, out=out.among(given) if isinstance(out, Open) else out, **arguments)
+
+
+def _look(register: np.ndarray | Open, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | Open:
+    return Open(register.register, (*register.looks, look)) if isinstance(register, Open) else look(register)
+
+
+def _operand(registers: Mapping[str, np.ndarray | Open], given: Input | None) -> Any:
+    if not isinstance(given, Operand):
+        return given
+    register = registers.get(given.register, Open(given.register))
+    return _look(register, operator.itemgetter(given.part)) if given.part else register
