@@ -59,23 +59,23 @@ def kernel():
         top, left = row * stride_down - pad_top, column * stride_right - pad_left
         image = x + sample * x_sample + channel * x_channel
         best = tl.full((size,), float("-inf"), tl.float32)
-        total = tl.zeros((size,), tl.float32)
-        count = tl.zeros((size,), tl.float32)
+        # In float64 no partial sum of float32 overflows, which would turn a later infinity into NaN.
+        total = tl.zeros((size,), tl.float64)
+        count = tl.zeros((size,), tl.float64)
         for i in range(kernel_down):
             down = top + i * dilation_down
             for j in range(kernel_right):
                 right = left + j * dilation_right
                 inside = mine & (down >= 0) & (down < height) & (right >= 0) & (right < width)
-                # Half types are widened here, summed in float32, and rounded once at the end.
                 element = tl.load(image + down * x_row + right * x_column, mask=inside, other=0.0).to(tl.float32)
                 if average:
-                    total += element
-                    count += inside.to(tl.float32)
+                    total += element.to(tl.float64)
+                    count += inside.to(tl.float64)
                 else:
                     # Without `propagate_nan` a maximum drops a NaN; the definition keeps it.
                     best = tl.maximum(best, tl.where(inside, element, float("-inf")), propagate_nan=tl.PropagateNan.ALL)
-        # A plain division is good to 2 ulp, which is more than the bound for a window of one element.
-        pooled = tl.div_rn(total, tl.maximum(count, 1.0)) if average else best
+        # Rounded once, here; programs have outputs past the last one, whose windows have no element.
+        pooled = total / tl.maximum(count, 1.0) if average else best
         target = y + sample * y_sample + channel * y_channel + row * y_row + column * y_column
         tl.store(target, pooled.to(y.dtype.element_ty), mask=mine)
 

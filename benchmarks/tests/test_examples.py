@@ -29,6 +29,8 @@ def asked(backend, reduction, shape, windows, dtype, layout):
     """The conforming answer to a case with special values, or a skip with the backend's reason."""
     x = np.random.default_rng(1).standard_normal(shape).astype(dtype)
     x.reshape(-1)[: len(SPECIALS)] = SPECIALS[: x.size]
+    # A partial sum of these overflows before the infinity comes, which is the answer all the same.
+    x[:1, -1:].reshape(-1)[-3:] = [-np.finfo(dtype).max, -np.finfo(dtype).max, np.inf][: x[:1, -1:].size]
     case = Case(PoolSpec(reduction=reduction, windows=Sliding(**windows)), x, layout)
     if reason := refusal(backend, case):
         pytest.skip(reason)
