@@ -1,7 +1,7 @@
 """What an experiment leaves to be drawn: small arrays, and a description of its figures.
 
 The convention, which `reports/gallery.py` reads without knowing any experiment. An experiment on
-a backend is one compressed file, `experiment-<name>-<backend>.npz` (load it with
+a backend is one compressed file, `experiment-<name>-<backend>-<environment>.npz` (load it with
 `allow_pickle=False`), in the folder of the records; the record's `arrays` names it. Its key
 `about` is a 0-d array of text holding JSON:
 
@@ -191,7 +191,8 @@ class Album:
         described = [{"kind": figure.kind, **dataclasses.asdict(figure)} for figure in self.figures]
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**about, "figures": described}, ensure_ascii=False, allow_nan=False)
-        np.savez_compressed(path, about=np.array(text), **{key: compact(array) for key, array in self.arrays.items()})
+        arrays: dict[str, Any] = {key: compact(array) for key, array in self.arrays.items()}
+        np.savez_compressed(path, about=np.array(text), **arrays)
 
 
 def compact(array: np.ndarray) -> np.ndarray:

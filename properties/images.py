@@ -71,9 +71,12 @@ PHOTOGRAPHS = {
 }  # fmt: skip
 
 TWO_CLASSES = Source(
-    name="lfw_subset", title="100 faces and 100 backgrounds, from Labeled Faces in the Wild", author="G. Huang, M. Mattar, H. Lee and E. Learned-Miller",
-    licence="a research data set; 25×25 pixel crops, shipped with scikit-image", url="http://vis-www.cs.umass.edu/lfw/",
-)  # fmt: skip
+    name="lfw_subset",
+    title="100 faces and 100 backgrounds, from Labeled Faces in the Wild",
+    author="G. Huang, M. Mattar, H. Lee and E. Learned-Miller",
+    licence="a research data set; crops of 25×25 pixels, shipped with scikit-image",
+    url="http://vis-www.cs.umass.edu/lfw/",
+)
 
 
 @functools.cache

@@ -42,6 +42,16 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A claim about pooling, and how to measure whether it is true."""
+
+    name: str
+    title: str
+    claim: str
+    measure: "Callable[[Steps, Options], Outcome]"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One pooling of square windows inside a method."""
 
@@ -130,8 +140,12 @@ class Steps:
     def able(self, methods: tuple[Method, ...]) -> tuple[list[Method], str]:
         """The methods that the backend can be asked, and a remark on the others for a sentence."""
         reasons = {method.title: self.refuses(method) for method in methods}
-        missing = [f"{title} was not asked ({reason})" for title, reason in reasons.items() if reason]
-        return [method for method in methods if not reasons[method.title]], "".join(f" {remark}." for remark in missing)
+        remarks = [
+            f" Not asked for {' and '.join(title for title in reasons if reasons[title] == reason)} ({reason})."
+            for reason in dict.fromkeys(reasons.values())
+            if reason
+        ]
+        return [method for method in methods if not reasons[method.title]], "".join(remarks)
 
     def convolve(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Cross-correlate (N, 1, H, W) with zeros around it: the backend's own, or else our NumPy one's."""
@@ -159,7 +173,7 @@ class Steps:
 
 def convolution() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Our NumPy adapter's convolution, which needs no framework."""
-    return backends.load("numpy").convolve  # type: ignore[attr-defined, no-any-return]  # an optional attribute of our own adapters
+    return backends.load("numpy").convolve  # type: ignore[attr-defined]  # an optional attribute of our own adapters
 
 
 def detect(x: np.ndarray) -> np.ndarray:
@@ -194,6 +208,11 @@ def fingerprint(digests: Mapping[str, str]) -> int:
 def share(value: float, of: str) -> dict[str, Any]:
     """A recorded share, from 0 to 1, of something."""
     return {"value": float(value), "unit": f"share of {of}"}
+
+
+def poolings(count: int) -> str:
+    """How often something was pooled, in words."""
+    return "1 pooling" if count == 1 else f"{count} poolings"
 
 
 def _made_even(x: np.ndarray) -> np.ndarray:
