@@ -55,7 +55,7 @@ class Probe:
         from sklearn.model_selection import StratifiedKFold
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no type information
+        from threadpoolctl import threadpool_limits
 
         flat = features.reshape(len(features), -1).astype(np.float64)
         folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(flat, labels))
