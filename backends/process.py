@@ -74,7 +74,7 @@ class Outcome:
     """What became of a piece of native code.
 
     `outcome` is "returns", "raises", "hangs", "signal:SIGFPE" (or another) or "exit:1"; `text` is
-    the result's repr, the exception with its type, or the end of standard error.
+    the result's repr, the exception with its type, or the last words of a dying process.
     """
 
     outcome: str
@@ -208,6 +208,7 @@ class Remote:
 
         Raises:
             Unsupported: the backend did.
+            MemoryError: the backend did.
             RemoteError: the backend raised something else.
             RemoteFailure: its process died, or took longer than the time limit.
         """
@@ -241,14 +242,24 @@ class Remote:
             try:
                 reply, _ = self._converse(life, {"do": "execute", "code": code, "memory": memory}, (), time_limit)
             except RemoteFailure as failure:
-                last = failure.logged.strip() or str(failure)
-                return Outcome(outcome=failure.outcome, text=last, printed=failure.printed, logged=failure.logged)
+                text = _last_words(failure.outcome, failure.logged) or str(failure)
+                return Outcome(outcome=failure.outcome, text=text, printed=failure.printed, logged=failure.logged)
             finally:
                 life.end(0)
         printed, logged = life.said
         if error := reply.get("error"):
             return Outcome(outcome="raises", text=f"{error['type']}: {error['message']}", printed=printed, logged=logged)
         return Outcome(outcome="returns", text=reply["result"], printed=printed, logged=logged)
+
+    def renew(self) -> None:
+        """End the process that answers, if there is one: the next request meets a fresh one.
+
+        For what may have spoilt its memory without dying of it.
+        """
+        with self._lock:
+            life, self._keeper.life = self._keeper.life, None
+            if life is not None:
+                life.end(0)
 
     @property
     def pid(self) -> int | None:
@@ -304,8 +315,8 @@ class Remote:
         printed, logged = life.said
         if killed:
             raise TimedOut(f"{self.name}: no answer within {limit:g} s", outcome="hangs", printed=printed, logged=logged)
-        tail = f": {logged.strip().splitlines()[-1][:200]}" if logged.strip() else ""
-        raise Died(f"{self.name}: its process died, {how}{tail}", outcome=how, printed=printed, logged=logged)
+        words = _last_words(how, logged)
+        raise Died(f"{self.name}: its process died, {how}{words and ': '}{words}", outcome=how, printed=printed, logged=logged)
 
     def _alive(self) -> "Process":
         if self._keeper.closed:
@@ -316,7 +327,20 @@ class Remote:
         return self._keeper.process
 
 
+def _last_words(outcome: str, logged: str) -> str:
+    """What a dying process said last: an abort has its reason before the stack trace, other signals a name."""
+    lines = [line for line in logged.splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith("Fatal Python error")]
+    telling = [line for line in lines if not line.startswith(_TRACE)]
+    return ((telling if outcome == "signal:SIGABRT" or not fatal else fatal) or fatal or [""])[-1][:300]
+
+
+_TRACE = (" ", "Fatal Python error", "Current thread", "Thread 0x", "Extension modules", "***")
+
+
 def _raised(error: Mapping[str, str]) -> Exception:
     if error["type"] == "backends.interface.Unsupported":
         return Unsupported(error["message"])
+    if error["type"] == "MemoryError":
+        return MemoryError(error["message"])
     return RemoteError(type_name=error["type"], text=error["message"], stage=error["stage"], traceback=error["traceback"])

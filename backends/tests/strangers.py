@@ -63,7 +63,7 @@ class Mortal(Stranger):
 
 class Aborting(Stranger):
     def misbehave(self, case):
-        os.write(2, b"Check failed: stride > 0\\n")
+        os.write(2, b"Check failed: stride > 0\n")
         os.abort()
 
 
@@ -164,7 +164,9 @@ class Refusing(Stranger):
 
     def maybe(self, stage):
         if os.environ["STRANGER_STAGE"] == stage:
-            raise {"KeyError": KeyError, "Unsupported": Unsupported, "SystemExit": SystemExit}[os.environ["STRANGER_ERROR"]]("not that")
+            raise {"KeyError": KeyError, "Unsupported": Unsupported, "MemoryError": MemoryError, "SystemExit": SystemExit}[
+                os.environ["STRANGER_ERROR"]
+            ]("not that")
 
 
 class Answering(Stranger):

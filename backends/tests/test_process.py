@@ -120,10 +120,12 @@ def test_a_death_is_named_and_survived(remote, start, name, outcome):
 
 
 def test_the_last_words_of_a_dead_process_are_kept(remote):
-    """What a process wrote to standard error before it died is in the exception."""
-    with pytest.raises(Died) as caught:
+    """What a process wrote to standard error before it aborted is in the message, and other signals have their name there."""
+    with pytest.raises(Died, match=r"signal:SIGABRT: Check failed: stride > 0$") as caught:
         remote("Aborting").ask(FATAL)
-    assert "Check failed: stride > 0" in caught.value.logged
+    assert "strangers.py" in caught.value.logged
+    with pytest.raises(Died, match=r"signal:SIGFPE: Fatal Python error: Floating point exception$"):
+        remote("Mortal").ask(FATAL)
 
 
 @starts
@@ -193,6 +195,17 @@ def test_a_call_is_bound_again_in_the_next_life(remote):
     assert there.fetch(call()).tolist() == POOLED
 
 
+def test_a_process_can_be_renewed(remote):
+    """A Remote that is told to renews its process, and answers as before; without a process it is no error."""
+    there = remote("Stranger")
+    there.renew()
+    there.ask(PLAIN)
+    before = there.pid
+    there.renew()
+    assert there.ask(PLAIN).array.tolist() == POOLED
+    assert there.pid != before and not alive(before)
+
+
 def test_an_interrupted_request_spoils_none_after_it(remote):
     """Ctrl-C in the middle of a request leaves no late answer for the next one to find."""
     there = remote("Hanging")
@@ -249,10 +262,11 @@ def test_an_exception_is_not_a_death(remote, stage, error):
 
 
 @pytest.mark.parametrize("ask", ["ask", "bind"])
-def test_unsupported_stays_unsupported(remote, ask):
-    """A backend's own Unsupported is raised as that here."""
-    with pytest.raises(Unsupported, match="not that"):
-        getattr(remote("Refusing", stage="bind", error="Unsupported"), ask)(PLAIN)
+@pytest.mark.parametrize("kind", [Unsupported, MemoryError])
+def test_what_says_nothing_of_the_answer_stays_what_it_is(remote, ask, kind):
+    """A backend's own Unsupported is raised as that here, and so is its want of memory."""
+    with pytest.raises(kind, match="not that"):
+        getattr(remote("Refusing", stage="bind", error=kind.__name__), ask)(PLAIN)
 
 
 ANSWERS = [

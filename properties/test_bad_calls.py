@@ -1,0 +1,184 @@
+"""What is invalid raises: from native code, and from cases that break the definition.
+
+Each call is made in a process of its own, so that a death by a signal and a hang are outcomes like
+others. One that a row of `divergences.py` knows passes; the run goes on after any.
+"""
+
+import contextlib
+import importlib.util
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+import backends
+from backends import oracle, text
+from backends.interface import Case, Unsupported
+from backends.process import Outcome, Remote, RemoteError, RemoteFailure
+from properties import bad_calls
+from properties.bad_calls import BadCall
+from properties.divergence import Divergence
+from properties.divergences import DIVERGENCES
+from properties.laws import Budget
+from reports.record import Record, Writer
+
+LIMIT = 20.0
+"""Seconds after which a call hangs: the slowest native one that ends takes one. A compiled variant gets more."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Ask the backends of the run, without importing their frameworks here."""
+    if "address" not in metafunc.fixturenames:
+        return
+    given = [backends.known(name) for name in metafunc.config.getoption("--backend")]
+    names = given or [name for name in backends.adapters() if importlib.util.find_spec(name)]
+    if "bad_call" in metafunc.fixturenames:
+        pairs = [(name, call) for name in names for call in bad_calls.calls(name)]
+        metafunc.parametrize("address, bad_call", [pytest.param(*pair, id=f"{pair[0]}-{pair[1].id}") for pair in pairs])
+    else:
+        metafunc.parametrize("address", names)
+
+
+@pytest.fixture(scope="module")
+def remotes() -> Iterator[dict[str, Remote | Exception]]:
+    """Backends in processes of their own, by name, or what starting one raised."""
+    started: dict[str, Remote | Exception] = {}
+    yield started
+    for remote in started.values():
+        if isinstance(remote, Remote):
+            remote.close()
+
+
+@pytest.fixture
+def remote(address: str, remotes: dict[str, Remote | Exception]) -> Remote:
+    """The backend that is asked, in a process of its own."""
+    if address not in remotes:
+        try:
+            remotes[address] = _patient(Remote(address, time_limit=300))
+        except (backends.BrokenBackend, backends.UnknownBackend) as error:
+            remotes[address] = error
+    found = remotes[address]
+    if isinstance(found, Exception):
+        pytest.skip(f"not loaded: {found}")
+    return found
+
+
+def test_a_bad_native_call_raises(remote: Remote, address: str, bad_call: BadCall, records: Writer) -> None:
+    """A framework refuses a call that breaks a rule of pooling with a Python exception."""
+    script = bad_call.script(address)
+    seen = remote.execute(script, time_limit=LIMIT)
+    deviates = seen.outcome != "raises" and not (seen.outcome == "returns" and bad_call.must == "survive")
+    row = knows(remote, seen.outcome, bad_call.id, None) if deviates else None
+    records.append(
+        record("bad_native_call", remote, bad_call.id, seen, deviates=deviates, row=row, rule=_rule(bad_call), native=script)
+    )  # fmt: skip
+    stale = [known.id for known in _rows(remote) if _pins(known, bad_call.id) and not deviates]
+    assert not stale, f"{stale}: mended upstream: remove the row"
+    assert not deviates or row, f"{seen.outcome}: {_rule(bad_call)}\n{script}\n{seen.text}"
+
+
+@pytest.mark.parametrize("violation", bad_calls.VIOLATIONS)
+def test_a_bad_case_raises(remote: Remote, violation: str, records: Writer, budget: Budget) -> None:
+    """A backend refuses a case that breaks the definition with a Python exception, in each reduction and dimension."""
+    started, unknown, asked = time.perf_counter(), [], 0
+    for case in bad_calls.bad_cases(violation, remote.capabilities):
+        # A compiled variant takes seconds a case.
+        if asked and time.perf_counter() - started > budget.seconds:
+            break
+        seen = outcome(remote, case)
+        if seen is None:
+            continue
+        asked += 1
+        deviates = seen.outcome != "raises"
+        row = knows(remote, seen.outcome, text.write(case), case) if deviates else None
+        if deviates or asked == 1:
+            records.append(record("bad_case", remote, text.write(case), seen, deviates=deviates, row=row, rule=violation))
+        if deviates and row is None:
+            unknown.append(f"{seen.outcome}: {text.write(case)}\n  {seen.text[:300]}")
+    if not asked:
+        pytest.skip(f"{remote.name} cannot be asked that")
+    assert not unknown, "\n".join([f"{violation}: no exception from {len(unknown)} of {asked}", *unknown])
+
+
+@pytest.mark.parametrize("violation", bad_calls.VIOLATIONS)
+def test_the_definition_refuses_each_bad_case(violation: str) -> None:
+    """The table has invalid cases only: the definition itself raises for each that any backend can be asked."""
+    everything = {
+        "windows": {"sliding", "adaptive", "global"}, "ndims": {1, 2, 3}, "dtypes": {"float32"}, "layouts": {"channels_first"},
+        "outputs": {"values", "indices", "gradient"}, "paddings": {"valid", "same_upper", "same_lower", "symmetric", "asymmetric"},
+        "dilation": True, "ceil_mode": True, "count_include_pad": True, "divisor": True,
+    }  # fmt: skip
+    cases = list(bad_calls.bad_cases(violation, {"max": everything, "average": everything, "lp": everything}))
+    assert cases
+    assert [text.write(case) for case in cases if not _refused(case)] == []
+
+
+def outcome(remote: Remote, case: Case) -> Outcome | None:
+    """What becomes of a case; None where the backend says that it cannot be asked it."""
+    try:
+        seen = remote.ask(case)
+    except Unsupported:
+        return None
+    except RemoteError as error:
+        return Outcome(outcome="raises", text=f"{error.type_name}: {error.text}")
+    except RemoteFailure as failure:
+        return Outcome(outcome=failure.outcome, text=str(failure), printed=failure.printed, logged=failure.logged)
+    # It may have written past its memory: what comes after must not suffer for it.
+    remote.renew()
+    shown = f"array of shape {seen.array.shape} and dtype {seen.array.dtype.name}" if seen.array is not None else seen.returned
+    return Outcome(outcome="returns", text=shown)
+
+
+def knows(remote: Remote, outcome: str, smallest: str, case: Case | None) -> Divergence | None:
+    """The row that explains an outcome: it pins this very call, or its `where` holds for the whole case."""
+    for row in _rows(remote):
+        if row.outcome == outcome and (
+            row.smallest == smallest or (case is not None and row.where is not None and np.all(row.where(case)))
+        ):
+            return row
+    return None
+
+
+def record(
+    law: str, remote: Remote, case: str, seen: Outcome, *, deviates: bool, row: Divergence | None, rule: str, native: str | None = None
+) -> Record:
+    """One call, and what became of it."""
+    died = seen.outcome not in ("raises", "returns")
+    return Record(
+        law=law, case=case, backend=remote.name, version=remote.version, device=getattr(remote, "device", "cpu"),
+        status="conforms" if not deviates else "crashed" if died else "diverges",
+        expected="raises", actual=seen.outcome, divergence=row.id if row else None, message=f"{rule}: {seen.text[:500]}", native=native,
+    )  # fmt: skip
+
+
+def _pins(row: Divergence, smallest: str) -> bool:
+    """Whether a row's smallest is this case, or has this native call among its ids."""
+    return smallest == row.smallest or smallest in row.smallest.split()
+
+
+def _patient(remote: Remote) -> Remote:
+    """Set the time limit by what a valid case takes in a fresh process, where a compiler has to be imported too."""
+    started = time.perf_counter()
+    valid = next(iter(bad_calls.plain_cases(remote.capabilities)), None)
+    if valid is not None:
+        with contextlib.suppress(Unsupported, RemoteError, RemoteFailure):
+            remote.ask(valid)
+    remote.time_limit = LIMIT + 5 * (time.perf_counter() - started)
+    return remote
+
+
+def _rows(remote: Remote) -> Sequence[Divergence]:
+    return [row for row in DIVERGENCES if row.outcome != "wrong" and row.applies_to(remote.name, remote.version)]
+
+
+def _rule(call: BadCall) -> str:
+    return f"{call.violates} ({call.source})" if call.source else call.violates
+
+
+def _refused(case: Case) -> bool:
+    try:
+        oracle.pool(case)
+    except (ValueError, TypeError):
+        return True
+    return False

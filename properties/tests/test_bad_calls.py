@@ -1,0 +1,67 @@
+"""The table of bad calls is data that can be pasted, and is asked of those it is about."""
+
+import ast
+
+import pytest
+
+from properties import bad_calls
+from properties.bad_calls import BadCall
+
+EVERY = [(form, call) for form in bad_calls.FORMS for call in bad_calls.calls(form)]
+
+
+@pytest.mark.parametrize("form, call", EVERY, ids=[f"{form}-{call.id}" for form, call in EVERY])
+def test_a_call_is_a_script(form, call):
+    """Each call is, in each form, a script that imports its framework, defines a call that returns, and makes it."""
+    tree = ast.parse(call.script(form))
+    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    assert isinstance(tree.body[0], ast.Import) and tree.body[0].names[0].name == form.partition(":")[0]
+    assert isinstance(function.body[-1], ast.Return)
+    assert isinstance(tree.body[-1], ast.Expr)
+
+
+@pytest.mark.parametrize("form", bad_calls.FORMS)
+def test_ids_are_unique_words(form):
+    """An id names one call of a framework, and is one word: rows of divergences list them."""
+    ids = [call.id for call in bad_calls.calls(form)]
+    assert len(set(ids)) == len(ids) > 0
+    assert [name for name in ids if name.split() != [name]] == []
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch:compile", "path/to/file.py:Stranger", "package.module:Stranger"])
+def test_others_have_no_native_calls(name):
+    """A backend without a form, a stranger's for one, has no native calls."""
+    assert bad_calls.calls(name) == ()
+
+
+def test_the_last_statement_is_the_call():
+    """Of several lines the last statement is returned, one of several lines included."""
+    call = BadCall(id="x", violates="", code="a = 1\nf(\n    a,\n)")
+    assert "    a = 1\n    return f(\n        a,\n    )\n" in call.script("torch")
+
+
+STRANGER = {
+    "windows": {"sliding"}, "ndims": {2}, "dtypes": {"float64"}, "layouts": {"channels_first"}, "outputs": {"values"},
+    "paddings": {"valid"}, "dilation": False, "ceil_mode": False, "count_include_pad": False, "divisor": False,
+}  # fmt: skip
+
+
+def test_a_stranger_is_asked_what_it_says_it_can():
+    """A backend that can do little is asked about those violations alone that it can be asked, in its own terms."""
+    asked = {violation: list(bad_calls.bad_cases(violation, {"max": STRANGER})) for violation in bad_calls.VIOLATIONS}
+    said = {violation for violation, cases in asked.items() if cases}
+    assert {"window larger than the input", "stride 0", "a kernel of higher rank than x", "a kernel of lower rank than x"} <= said
+    assert not {violation for violation in said if "dilation" in violation or "padding" in violation or "cotangent" in violation}
+    assert all(
+        (case.x.dtype.name, case.output, case.layout) == ("float64", "values", "channels_first")
+        for cases in asked.values()
+        for case in cases
+    )
+
+
+def test_plain_cases_are_valid():
+    """What the violations change is valid to begin with."""
+    everything = {**STRANGER, "ndims": {1, 2, 3}}
+    cases = list(bad_calls.plain_cases({"max": everything, "average": everything, "lp": everything}))
+    assert len(cases) == 9
+    assert [case.spec.check(case.spatial) for case in cases] == [None] * 9
