@@ -21,7 +21,9 @@ DEFAULT_OUTPUT = Path("out/report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is in the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m reports", description="Make the report of a run from the files that it left.")
-    parser.add_argument("--records", action="append", type=Path, metavar="DIR", help=f"a run's folder; repeatable (default: {record.DEFAULT_FOLDER})")
+    parser.add_argument(
+        "--records", action="append", type=Path, metavar="DIR", help=f"a run's folder; repeatable (default: {record.DEFAULT_FOLDER})"
+    )
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="where to write (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands, instead of the report")
     upstream = commands.add_parser("upstream", help="one known divergence as a bug report, in Markdown")

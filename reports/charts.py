@@ -78,11 +78,16 @@ def intervals(rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, label:
             ],
         }
 
-    return _both(spec(680, 3), spec(190, 1), label)
+    return _both(spec(740, 3), spec(190, 1), label)
 
 
 def lines(
-    panels: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], names: Sequence[str], *, x: Mapping[str, Any], y: Mapping[str, Any], label: str
+    panels: Sequence[tuple[str, Sequence[Mapping[str, Any]]]],
+    names: Sequence[str],
+    *,
+    x: Mapping[str, Any],
+    y: Mapping[str, Any],
+    label: str,
 ) -> Markup:
     """Curves in small charts side by side; a point has series, x, y and optionally low and high.
 
@@ -118,7 +123,7 @@ def lines(
         return {"data": {"values": values}, "facet": facet, "columns": columns, "spec": one}
 
     across = min(3, len(panels))
-    return _both(spec(620 if across == 1 else 640 // across - 10, across), spec(270, 1), label)
+    return _both(spec(640 if across == 1 else 780 // across - 10, across), spec(270, 1), label)
 
 
 def bars(values: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]], *, y: Mapping[str, Any], label: str) -> Markup:
@@ -180,7 +185,13 @@ def heatmap(
         written = "text" if step >= 40 or not told else "number"
         layers.append({"mark": {"type": "text", "fontSize": 11}, "encoding": {**base, "text": {"field": written, "type": "nominal"}}})
         values = [{**cell, "number": _plain(cell["value"])} for cell in marked]
-        return {"data": {"values": values}, "title": _caption(title), "width": {"step": step}, "height": {"step": min(step, 30)}, "layer": layers}
+        return {
+            "data": {"values": values},
+            "title": _caption(title),
+            "width": {"step": step},
+            "height": {"step": min(step, 30)},
+            "layer": layers,
+        }
 
     return _both(spec(560), spec(240), label)
 

@@ -23,6 +23,7 @@ STATES = tuple(MEANING)
 """Worst first: a cell of the matrix is as bad as the worst that lies in it."""
 
 MOST_TEXT = 4000
+MOST_OTHERS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Deviation:
     """One way in which a backend, or several, leaves the definition.
 
     `state` is the verdict of a known one, "diverges" for one that is unexplained. `seen` counts
-    the answers of this run that show it.
+    the answers of this run that show it, `others` are further small cases, each with what was got.
     """
 
     anchor: str
@@ -49,7 +50,7 @@ class Deviation:
     message: str = ""
     native: str = ""
     replay: str = ""
-    description: str = ""
+    others: tuple[tuple[str, str], ...] = ()
     documentation: str = ""
     since: str = ""
     upstream: str = ""
@@ -88,7 +89,17 @@ def told(
 
 
 def _smallest(groups: Sequence[Group]) -> Record | None:
-    return min((group.smallest for group in groups), key=lambda record: (len(record.case), record.case), default=None)
+    return next(iter(_by_size(groups)), None)
+
+
+def _by_size(groups: Sequence[Group]) -> list[Record]:
+    """The smallest cases of the groups, each once, smallest first."""
+    cases = {record.case: record for group in groups for record in group.few}
+    return sorted(cases.values(), key=lambda record: (len(record.case), record.case))
+
+
+def _others(groups: Sequence[Group]) -> tuple[tuple[str, str], ...]:
+    return tuple((clipped(record.case, 300), clipped(record.actual or record.status, 200)) for record in _by_size(groups)[1:MOST_OTHERS])
 
 
 def _new(backend: str, law: str, groups: Sequence[Group], claim: str, versions: Mapping[str, str]) -> Deviation:
@@ -111,6 +122,7 @@ def _new(backend: str, law: str, groups: Sequence[Group], claim: str, versions: 
         message=clipped(record.message),
         native=clipped(record.native or ""),
         replay=asked_again(law, record.case, backend),
+        others=_others(groups),
     )
 
 
@@ -152,6 +164,7 @@ def _known(ident: str, groups: Sequence[Group], lines: Sequence[KnownDivergence]
         message="" if line else "The run left no description of this row: it may have been interrupted.",
         native=clipped((line.native if line else "") or (record.native if record else "") or ""),
         replay=asked_again("", smallest, backends[0]) if smallest and backends else "",
+        others=_others(groups),
         documentation=(line.documentation if line else "") or "",
         since=(line.since if line else "") or (line.versions if line else "") or "",
         upstream=(line.upstream if line else "") or "",
@@ -159,12 +172,14 @@ def _known(ident: str, groups: Sequence[Group], lines: Sequence[KnownDivergence]
 
 
 def asked_again(law: str, case: str, backend: str) -> str:
-    """The command that asks a backend a case again, under a law if one is named."""
+    """The command that asks a backend a case again, under a law if one is named; none for what is not a case's text."""
+    if " x=" not in case:
+        return ""
     return f"python -m properties {shlex.quote(f'{law}: {case}' if law else case)} --backend {shlex.quote(backend)}"
 
 
-def clipped(text: str) -> str:
+def clipped(text: str, most: int = MOST_TEXT) -> str:
     """A text no longer than a page can carry, and what was cut."""
-    if len(text) <= MOST_TEXT:
+    if len(text) <= most:
         return text
-    return f"{text[:MOST_TEXT]}\n… {len(text) - MOST_TEXT:,} more characters in the records"
+    return f"{text[:most]}\n… {len(text) - most:,} more characters in the records"

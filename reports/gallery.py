@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from reports import charts
 from reports.record import Experiment, Problem, as_number
-from reports.words import listed, plural, quantity, significant, slug
+from reports.words import listed, quantity, significant, slug
 
 LONGEST_SIDE = 320
 """A larger picture is thinned: the page shows none wider."""
@@ -237,7 +237,9 @@ def _picture(panel: Mapping[str, Any], array: np.ndarray) -> Picture:
     image.imsave(written, shown, cmap=colours, vmin=low, vmax=high, format="webp", pil_kwargs={"lossless": True, "quality": 100})
     height, width = shown.shape
     title = str(panel["title"])
-    alt = f"{title}: {array.shape[1]} × {array.shape[0]} elements from {significant(float(array.min()))} to {significant(float(array.max()))}"
+    alt = (
+        f"{title}: {array.shape[1]} × {array.shape[0]} elements from {significant(float(array.min()))} to {significant(float(array.max()))}"
+    )
     source = "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")
     return Picture(title=title, source=source, width=width, height=height, alt=alt)
 
@@ -256,7 +258,8 @@ def _limits(shown: np.ndarray, range_: str) -> tuple[float, float]:
 
 def _curves(figure: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Figure:
     x = figure["x"]
-    panels, names = [], {}
+    panels = []
+    names: dict[str, None] = {}
     for panel in figure["panels"]:
         points = []
         for line in panel["lines"]:
@@ -309,18 +312,16 @@ def _axis(axis: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": f"{axis['label']} ({unit})" if unit else str(axis["label"]), "low": axis.get("low"), "high": axis.get("high")}
 
 
-def summary(experiments: Sequence[Experiment]) -> list[tuple[str, str]]:
-    """(state, sentence) of each experiment for the verdict: one where the backends say the same, else one each."""
-    together: dict[str, list[Experiment]] = {}
+def summary(experiments: Sequence[Experiment]) -> list[tuple[str, str, str]]:
+    """(state, sentence, anchor) of each experiment for the verdict: the first sentence, told once where backends agree."""
+    together: dict[str, dict[tuple[str, str], list[str]]] = {}
     for line in experiments:
-        together.setdefault(line.experiment, []).append(line)
+        first, stop, _ = line.sentence.partition(". ")
+        told = together.setdefault(line.experiment, {})
+        told.setdefault((_holds(line), first + stop.strip()), []).append(line.backend)
     said = []
-    for name, lines in together.items():
-        by_sentence: dict[str, list[Experiment]] = {}
-        for line in lines:
-            by_sentence.setdefault(line.sentence, []).append(line)
-        for sentence, same in by_sentence.items():
-            if sentence:
-                on = "" if len(by_sentence) == 1 else f" ({plural(len(same), 'backend')}: {listed(line.backend for line in same)})"
-                said.append((_holds(same[0]), f"{name.replace('-', ' ').capitalize()}{on}: {sentence}"))
+    for name, told in together.items():
+        for (holds, sentence), backends in told.items():
+            on = "" if len(told) == 1 else f" ({listed(backends)})"
+            said.append((holds, f"{name.replace('-', ' ').capitalize()}{on}: {sentence}", slug("experiment", name)))
     return said

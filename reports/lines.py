@@ -32,7 +32,7 @@ class Line:
     environment: str = ""
 
     def __post_init__(self) -> None:
-        for name, classes in _types(type(self)):
+        for name, classes in _types(type(self)):  # type: ignore[arg-type]  # a class is hashable, whatever its objects are
             if not isinstance(value := getattr(self, name), classes):
                 raise ValueError(f"{self.kind}: {name}={value!r}: expected {' or '.join(held.__name__ for held in classes)}")
         for name, allowed in self.words.items():

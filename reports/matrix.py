@@ -233,10 +233,10 @@ def implicated(gaps: Iterable[Gap], declared: Mapping[str, Mapping[str, Any]]) -
     shared: dict[tuple[str, str, str], set[Key]] = {}
     questions: dict[tuple[str, str, str], set[frozenset[Key]]] = {}
     for gap in gaps:
-        key = gap.backend, gap.reduction, gap.reason
+        about = gap.backend, gap.reduction, gap.reason
         asked = {(str(name), str(value)) for name, value in gap.question.items()}
-        shared[key] = shared[key] & asked if key in shared else asked
-        questions.setdefault(key, set()).add(frozenset(asked))
+        shared[about] = shared[about] & asked if about in shared else asked
+        questions.setdefault(about, set()).add(frozenset(asked))
     found: dict[tuple[str, str, Key], list[str]] = {}
     for (backend, reduction, reason), keys in shared.items():
         if len(questions[backend, reduction, reason]) < 3:
@@ -298,8 +298,10 @@ def coverage(groups: Iterable[Group], backends: Sequence[str]) -> tuple[Coverage
     for attribute in ordered({name for name, _ in seen}, tuple(ATTRIBUTES)):
         heading, known = ATTRIBUTES.get(attribute, (attribute.replace("_", " ").capitalize(), ()))
         values = ordered((value for name, value in seen if name == attribute), known)
-        for value in values[:MOST_ROWS]:
-            rows.append(CoverageRow(heading=heading, value=value, counts=tuple(counts[(attribute, value), name] for name in backends)))
+        rows += [
+            CoverageRow(heading=heading, value=value, counts=tuple(counts[(attribute, value), name] for name in backends))
+            for value in values[:MOST_ROWS]
+        ]
         if len(values) > MOST_ROWS:
             rest = values[MOST_ROWS:]
             together = tuple(sum(counts[(attribute, value), name] for value in rest) for name in backends)

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from reports.record import KnownDivergence, Record
 
 PHRASES = ("integer extremes", "finite", "integers")
+MOST_KEPT = 50
 PLAIN_VALUES = frozenset({"finite", "integers"})
 BAD_CALL = "bad_call"
+BAD_LAWS = "bad_"
+"""How the names of laws begin that make calls which must be refused."""
 
 Question = tuple[tuple[str, str], ...]
 Key = tuple[str, str]
@@ -23,7 +26,7 @@ class Group:
     """The answers of one backend to one question that came out the same way.
 
     `outcome`: "conforms", "unsupported", or the anchors' name of a deviation: ("known", id) or
-    ("new", law). `smallest` is the record with the shortest text. An answer that several known
+    ("new", law). `smallest` is the record with the shortest text, `few` are some of those that deviate. An answer that several known
     deviations explain is in several groups, and in the `answers` of the first alone.
     """
 
@@ -31,6 +34,7 @@ class Group:
     question: Question
     outcome: tuple[str, str]
     smallest: Record
+    few: list[Record] = field(default_factory=list)
     laws: set[str] = field(default_factory=set)
     count: int = 0
     answers: int = 0
@@ -67,14 +71,23 @@ def grouped(records: Iterable[Record]) -> list[Group]:
     """Count records by backend, question and outcome."""
     groups: dict[tuple[str, Question, tuple[str, str]], Group] = {}
     for record in records:
-        question = tuple(sorted((str(name), str(value)) for name, value in record.question.items()))
+        asked: Mapping[str, str] = record.question
+        if record.law.startswith(BAD_LAWS) and BAD_CALL not in asked:
+            asked = {**asked, BAD_CALL: record.law.replace("_", " ")}
+        question = tuple(sorted((str(name), str(value)) for name, value in asked.items()))
         for place, outcome in enumerate(outcomes(record)):
             key = record.backend, question, outcome
             group = groups.get(key)
             if group is None:
                 group = groups[key] = Group(backend=record.backend, question=question, outcome=outcome, smallest=record)
-            elif len(record.case) < len(group.smallest.case):
+            smaller = len(record.case) < len(group.smallest.case)
+            if smaller:
                 group.smallest = record
+            if outcome[0] in ("known", "new"):
+                if len(group.few) < MOST_KEPT:
+                    group.few.append(record)
+                elif smaller:
+                    group.few[-1] = record
             group.count += 1
             group.answers += place == 0
             group.laws.add(record.law)

@@ -53,13 +53,14 @@ class View:
     has_matrix: bool
     plots: tuple[Plot, ...]
     exhibits: tuple[Exhibit, ...]
-    shown: tuple[tuple[str, str], ...]
+    shown: tuple[tuple[str, str, str], ...]
     mutants: tuple[Mutant, ...]
     environment: tuple[tuple[str, str], ...]
 
 
 @functools.cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """The folder of templates, with the functions that they use."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -118,7 +119,7 @@ def _page(summary: Summary, views: Sequence[View], problems: Sequence[Problem], 
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     used = {cell.state for view in views for row in _rows(view.run) for cell in row.cells}
     used |= {deviation.state for view in views for deviation in view.run.deviations}
-    return _templates().get_template("page.html.j2").render(
+    return templates().get_template("page.html.j2").render(
         views=views, problems=problems, names=names, number=number, made=made, cut=cut, folders=summary.folders,
         title=summary.runs[0].headline if len(summary.runs) == 1 else f"{len(summary.runs)} environments",
         states=[state for state in STATES if state in used], meanings={state: MEANING[state] for state in STATES if state in used},
@@ -156,7 +157,9 @@ def _view(run: Run, folders: Sequence[Path], pictures: bool) -> tuple[View, list
     exhibits, problems = gallery.exhibits(run.experiments, folders, pictures=pictures)
     has_matrix = any(cell.state != "not run" for row in _rows(run) for cell in row.cells)
     machine = run.environment
-    name = ", ".join(part for part in (machine.cpu or machine.id, words.plural(machine.cores, "core") if machine.cores else "", machine.python) if part)
+    name = ", ".join(
+        part for part in (machine.cpu or machine.id, words.plural(machine.cores, "core") if machine.cores else "", machine.python) if part
+    )
     sections = (
         ("verdict", "Verdict", True),
         ("matrix", "Conformance", has_matrix),
@@ -206,11 +209,14 @@ def _plots(found: speed.Speed) -> Iterator[Plot]:
     for setting in dict.fromkeys(block.setting for block in found.blocks):
         blocks = [block for block in found.blocks if block.setting == setting]
         rows = [
-            {"workload": block.workload, "series": entry.timing.series, "median": entry.timing.spread.median, "low": entry.timing.spread.q1, "high": entry.timing.spread.q3}
+            {
+                "workload": block.workload, "series": entry.timing.series, "median": entry.timing.spread.median,
+                "low": entry.timing.spread.q1, "high": entry.timing.spread.q3,
+            }
             for block in blocks
             for entry in block.entries
         ]  # fmt: skip
-        names = words.ordered({row["series"] for row in rows}, ())
+        names = words.ordered((entry.timing.series for block in blocks for entry in block.entries), ())
         label = f"Times of {words.plural(len(blocks), 'workload')} on {words.listed(names)}; the table below has the numbers"
         yield Plot(
             title=setting[0].upper() + setting[1:],
@@ -227,7 +233,9 @@ def _plots(found: speed.Speed) -> Iterator[Plot]:
         yield Plot(
             title=f"Time over {scaling.family}, {scaling.setting}",
             caption="Where curves part, so do the algorithms.",
-            chart=charts.lines([("", points)], names, x={"title": axis}, y={"title": "time of one call (ms, logarithmic)", "log": True}, label=label),
+            chart=charts.lines(
+                [("", points)], names, x={"title": axis}, y={"title": "time of one call (ms, logarithmic)", "log": True}, label=label
+            ),
         )
 
 
@@ -258,10 +266,11 @@ def _example(cell: Cell, cases: list[dict[str, str]], places: dict[tuple[str, st
     key = record.backend, record.law, record.case
     if key not in places:
         places[key] = len(cases)
+        case = clipped(record.case)
         told = {
-            "case": clipped(record.case), "law": record.law, "expected": record.expected or "", "actual": record.actual or "",
+            "case": case, "law": record.law, "expected": record.expected or "", "actual": record.actual or "",
             "bound": record.bound or "", "message": clipped(record.message), "native": clipped(record.native or ""),
-            "seed": "" if record.seed is None else str(record.seed), "replay": asked_again(record.law, clipped(record.case), record.backend),
+            "seed": "" if record.seed is None else str(record.seed), "replay": asked_again(record.law, case, record.backend),
         }  # fmt: skip
         cases.append(told)
     return places[key]
@@ -284,11 +293,17 @@ def markdown(summary: Summary, made: str) -> str:
     """A summary for a pull request: the verdict first, under 60 kB; what does not fit is left out from the end, and said."""
     parts = []
     for run in summary.runs:
-        text = _templates().get_template("summary.md.j2").render(run=run, md=_cell_text, code=_code_text, several=len(summary.runs) > 1)
+        text = (
+            templates()
+            .get_template("summary.md.j2")
+            .render(run=run, md=markdown_text, code=markdown_code, shown=gallery.summary(run.experiments), several=len(summary.runs) > 1)
+        )
         parts.append(str(text))
     body = "\n".join(parts)
     if summary.problems:
-        body += f"\n{words.plural(len(summary.problems), 'line or file', 'lines or files')} could not be read; the HTML report names them.\n"
+        body += (
+            f"\n{words.plural(len(summary.problems), 'line or file', 'lines or files')} could not be read; the HTML report names them.\n"
+        )
     body += f"\n{made}.\n"
     raw = body.encode("utf-8", "backslashreplace")
     if len(raw) < MOST_MARKDOWN:
@@ -299,7 +314,7 @@ def markdown(summary: Summary, made: str) -> str:
     return kept + ("\n```" if kept.count("```") % 2 else "") + told
 
 
-def _cell_text(value: object) -> Markup:
+def markdown_text(value: object) -> Markup:
     """Text inside Markdown: nothing of it is markup, of Markdown or of HTML, and it stays on its line."""
     escaped = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "\\`*_[]|#~":
@@ -307,11 +322,11 @@ def _cell_text(value: object) -> Markup:
     return Markup(" ".join(escaped.replace("://", ":&#8203;//").split()) if "://" not in str(value) else " ".join(escaped.split()))
 
 
-def _code_text(value: object) -> Markup:
+def markdown_code(value: object, language: str = "") -> Markup:
     """Text in a fence that it cannot close."""
     text = str(value)
     fence = "`" * max(3, 1 + max((len(list(run)) for mark, run in itertools.groupby(text) if mark == "`"), default=0))
-    return Markup(f"{fence}\n{text}\n{fence}")
+    return Markup(f"{fence}{language}\n{text}\n{fence}")
 
 
 def tables(summary: Summary) -> str:
@@ -335,4 +350,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-

@@ -113,6 +113,12 @@ class Speed:
     scaling: tuple[Scaling, ...] = ()
     untimed: tuple[BenchmarkProblem, ...] = ()
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether so many timings were noisy that none should be acted on."""
+        entries = [entry for block in self.blocks for entry in block.entries]
+        return sum(bool(entry.noise) for entry in entries) > len(entries) / 4
+
 
 def told(
     timings: Sequence[Timing], environment: Environment, untimed: Sequence[BenchmarkProblem] = (), gaps: Sequence[Gap] = ()
@@ -249,7 +255,9 @@ def _layouts(blocks: Sequence[Block]) -> Iterator[str]:
                 if _apart(slow, fast):
                     key = backend, first.reduction, block.setting, slow.layout
                     found.setdefault(key, []).append(slow.spread.median / fast.spread.median)
-    for (backend, reduction, setting, slow_layout), ratios in sorted(found.items(), key=lambda item: (-round(statistics.median(item[1]), 3), item[0])):
+    for (backend, reduction, setting, slow_layout), ratios in sorted(
+        found.items(), key=lambda item: (-round(statistics.median(item[1]), 3), item[0])
+    ):
         middle = statistics.median(ratios)
         if middle < WORTH_SAYING:
             continue
@@ -319,9 +327,9 @@ def _warnings(blocks: Iterable[Block], environment: Environment) -> Iterator[str
     if noisy:
         block, entry = max(noisy, key=lambda pair: pair[1].timing.spread.relative_iqr)
         yield (
-            f"{count(len(noisy))} of {plural(len(entries), 'timing')} were noisy: their rounds spread over more than {percent(NOISY_IQR)} "
-            f"of the median, or drifted by more than {percent(NOISY_DRIFT)}. Worst: {block.workload} on {entry.timing.series}: "
-            f"{listed(entry.noise)}."
+            f"{count(len(noisy))} of {plural(len(entries), 'timing')} were noisy: their rounds spread over more than {NOISY_IQR * 100:g} % "
+            f"of the median or drifted by more than {NOISY_DRIFT * 100:g} %, or the machine had other work. "
+            f"Worst: {block.workload} on {entry.timing.series}: {listed(entry.noise)}."
         )
     if environment.load is not None and environment.cores and environment.load > environment.cores:
         yield f"The machine had other work: a load of {environment.load:g} on {plural(environment.cores, 'core')}."

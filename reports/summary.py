@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from reports import deviations, laws, matrix, speed, timings, verdict
+from reports import deviations, laws, speed, timings, verdict
+from reports.matrix import CoverageRow, GapRow, Matrix, SupportRow, coverage, gap_rows, matrix, support
 from reports.observed import grouped
 from reports.record import Environment, Experiment, Line, Loaded, Loading, Mutant, Porting, Problem
 from reports.words import ordered, slug
@@ -33,12 +34,12 @@ class Run:
     names: tuple[str, ...]
     backends: tuple[verdict.BackendRow, ...]
     deviations: tuple[deviations.Deviation, ...]
-    matrix: matrix.Matrix
+    matrix: Matrix
     laws: tuple[laws.LawRow, ...]
-    coverage: tuple[matrix.CoverageRow, ...]
+    coverage: tuple[CoverageRow, ...]
     loaded: tuple[str, ...]
-    support: tuple[matrix.SupportRow, ...]
-    gaps: tuple[matrix.GapRow, ...]
+    support: tuple[SupportRow, ...]
+    gaps: tuple[GapRow, ...]
     speed: speed.Speed | None
     experiments: tuple[Experiment, ...]
     porting: tuple[Porting, ...]
@@ -111,12 +112,12 @@ def _run(loaded: Loaded, timed: Sequence[timings.Timing], environments: Sequence
         names=names,
         backends=rows,
         deviations=tuple(found),
-        matrix=matrix.matrix(groups, found, loadings, gaps, names),
+        matrix=matrix(groups, found, loadings, gaps, names),
         laws=table,
-        coverage=matrix.coverage(groups, names),
+        coverage=coverage(groups, names),
         loaded=working,
-        support=matrix.support(loadings, gaps, working),
-        gaps=matrix.gap_rows(gaps),
+        support=support(loadings, gaps, working),
+        gaps=gap_rows(gaps),
         speed=times,
         experiments=of(loaded.experiments),
         porting=of(loaded.porting),

@@ -113,7 +113,11 @@ def _agreeing(names: Sequence[str], one: str, many: str) -> str:
 
 
 def findings(
-    rows: Sequence[BackendRow], deviations: Iterable[Deviation], table: Sequence[laws.LawRow], mutants: Sequence[Mutant], times: Speed | None
+    rows: Sequence[BackendRow],
+    deviations: Iterable[Deviation],
+    table: Sequence[laws.LawRow],
+    mutants: Sequence[Mutant],
+    times: Speed | None,
 ) -> Iterator[Finding]:
     """The verdict sentence by sentence: what is wrong, what is known, what could not be said."""
     told = tuple(deviations)
@@ -134,7 +138,12 @@ def findings(
         yield Finding(state=row.state, text=f"{text.rstrip('.')}.", anchor=anchor, more=more)
     if cut := laws.having(table, "interrupted"):
         which = listed((f"{law} on {name}" for law, name in cut), most=4)
-        yield Finding(state="not run", text=f"Interrupted before it was done: {which}. What was recorded until then counts.", anchor="laws", more="The laws")
+        yield Finding(
+            state="not run",
+            text=f"Interrupted before it was done: {which}. What was recorded until then counts.",
+            anchor="laws",
+            more="The laws",
+        )
     if empty := laws.having(table, "not run"):
         per_backend = sorted(Counter(name for _, name in empty).items())
         which = listed(f"{plural(number, 'law')} on {name}" for name, number in per_backend)
@@ -155,5 +164,7 @@ def _sensitivity(mutants: Sequence[Mutant]) -> Finding:
     alive = [mutant.mutant for mutant in mutants if not mutant.killed_by]
     of = plural(len(mutants), "seeded defect")
     if alive:
-        return Finding(state="diverges", text=f"The suite misses {len(alive)} of {of}: {listed(alive)}.", anchor="sensitivity", more="All of them")
+        return Finding(
+            state="diverges", text=f"The suite misses {len(alive)} of {of}: {listed(alive)}.", anchor="sensitivity", more="All of them"
+        )
     return Finding(state="conforms", text=f"The suite sees all of {of}.", anchor="sensitivity", more="All of them")

@@ -80,7 +80,7 @@ def question(**changes: str) -> dict[str, str]:
 def observation(backend: str = "numpy", status: str = "conforms", **fields: Any) -> Record:
     """One answer; its case's text follows from what it asks, unless given."""
     asked = fields.setdefault("question", question())
-    words = " ".join(value for name, value in asked.items() if name not in ("values",))
+    words = " ".join(value for name, value in asked.items() if name != "values")
     fields.setdefault("case", f"{words} x={asked['dtype']}:1,1,2,2:{'nan' if 'nan' in asked['values'] else '1'},0x3")
     fields.setdefault("law", "conforms_to_the_definition")
     return Record(backend=backend, version=VERSIONS.get(backend, "1"), status=status, **fields)
@@ -102,7 +102,9 @@ def deviating() -> Iterator[Record | Mapping[str, Any]]:
     nan = question(values="nan")
     yield observation("numpy", question=nan)
     for dtype in ("float32", "float64"):
-        yield observation("tensorflow", "diverges", question=nan | {"dtype": dtype}, divergence=NAN_DROPPED, expected="nan", actual="1.0", bound="0")
+        yield observation(
+            "tensorflow", "diverges", question=nan | {"dtype": dtype}, divergence=NAN_DROPPED, expected="nan", actual="1.0", bound="0"
+        )
     yield observation("torch", "diverges", question=nan | {"output": "indices"}, divergence=LAST_NAN, expected="0", actual="3", bound="0")
     yield observation("tensorflow", "crashed", question=question(bad_call="window larger than the input"), divergence=CRASH)
     yield observation("torch", "conforms", question=question(bad_call="window larger than the input"))
@@ -122,7 +124,8 @@ def deviating() -> Iterator[Record | Mapping[str, Any]]:
     yield {
         "kind": "divergence", "id": NAN_DROPPED, "backend": "tensorflow", "variants": ["", "xla"], "versions": ">=2.0", "verdict": "bug",
         "smallest": "max sliding kernel=2,2 x=float32:1,1,2,2:nan,1,0,0", "observed": "1.0", "expected": "nan",
-        "native": "import tensorflow as tf\nx = tf.constant([[[[float('nan')], [1.]], [[0.], [0.]]]])\nprint(tf.nn.max_pool2d(x, 2, 2, 'VALID'))",
+        "native": "import tensorflow as tf\nx = tf.constant([[[[float('nan')], [1.]], [[0.], [0.]]]])\n"
+                  "print(tf.nn.max_pool2d(x, 2, 2, 'VALID'))",
         "description": "A NaN in the window of a max is dropped.", "documentation": "tf.math.maximum: NaN is propagated.",
         "upstream": "https://github.com/tensorflow/tensorflow/issues/12345", "since": "2.0",
     }  # fmt: skip
@@ -184,17 +187,20 @@ def benchmarks(environment: str = HERE.id, rounds: int = 21, slow: float = 1.0) 
     entries = []
     for place, (workload, reduction) in enumerate(WORKLOADS.items(), 1):
         for backend, layout, factor in (
-            ("numpy", "channels_first", 1.6), ("torch", "channels_first", 12.0), ("torch", "channels_last", 1.0), ("torch:compile", "channels_last", 0.5)
+            ("numpy", "channels_first", 1.6), ("torch", "channels_first", 12.0), ("torch", "channels_last", 1.0),
+            ("torch:compile", "channels_last", 0.5),
         ):  # fmt: skip
             median = 1e-3 * place * factor * slow
             data = [median * (1 + 0.002 * ((8 * number) % rounds - rounds // 2)) for number in range(rounds)]
             entries.append({
-                "group": workload, "name": f"test_forward[{workload}-{backend}-{layout}]", "fullname": "benchmarks/test_speed.py::test_forward",
+                "group": workload, "name": f"test_forward[{workload}-{backend}-{layout}]",
+                "fullname": "benchmarks/test_speed.py::test_forward",
                 "params": None, "param": None, "options": {"timer": "perf_counter"},
                 "stats": {"data": data, "rounds": rounds, "median": median, "q1": median, "q3": median},
                 "extra_info": {
                     "workload": workload, "backend": backend, "layout": layout, "output": "values", "reduction": reduction, "threads": 2,
-                    "device": "cpu", "bytes": 8_000_000 * place, "copy_bandwidth": 10e9, "environment": environment, "source": "torchvision",
+                    "device": "cpu", "bytes": 8_000_000 * place, "copy_bandwidth": 10e9, "environment": environment,
+                    "source": "torchvision",
                 },
             })  # fmt: skip
     return {
@@ -223,10 +229,12 @@ def experiment_arrays(path: Path, backend: str, amount: float = 0.0) -> None:
                     {"array": "average", "title": "average", "low": None, "high": None},
                 ]},
             ]},
-            {"kind": "heatmap", "title": "First depth without change", "caption": "", "array": "first", "x": {**axis, "label": "dx", "array": "shift"},
+            {"kind": "heatmap", "title": "First depth without change", "caption": "", "array": "first",
+             "x": {**axis, "label": "dx", "array": "shift"},
              "y": {**axis, "label": "dy", "array": "shift"}, "value": {**axis, "label": "depth", "array": None}, "names": {"5": "never"}},
             {"kind": "bars", "title": "Accuracy", "caption": "", "y": {**share, "label": "accuracy"},
-             "bars": [{"title": "pooled", "value": 88.0, "low": 82.0, "high": 93.0}, {"title": "flat", "value": 90.0, "low": None, "high": None}],
+             "bars": [{"title": "pooled", "value": 88.0, "low": 82.0, "high": 93.0},
+                      {"title": "flat", "value": 90.0, "low": None, "high": None}],
              "references": [{"title": "chance", "value": 50.0}]},
         ],
     }  # fmt: skip

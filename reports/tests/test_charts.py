@@ -13,7 +13,9 @@ DRAWN = {
     "intervals": lambda: charts.intervals(
         [{"workload": HOSTILE, "series": HOSTILE, "median": 1e-3, "low": 9e-4, "high": 2e-3}], [HOSTILE], label=HOSTILE
     ),
-    "lines": lambda: charts.lines([(HOSTILE, POINTS), ("b", POINTS)], [HOSTILE], x={"title": HOSTILE}, y={"title": "y", "log": False}, label=HOSTILE),
+    "lines": lambda: charts.lines(
+        [(HOSTILE, POINTS), ("b", POINTS)], [HOSTILE], x={"title": HOSTILE}, y={"title": "y", "log": False}, label=HOSTILE
+    ),
     "bars": lambda: charts.bars(
         [{"title": HOSTILE, "value": 1.0, "low": 0.5, "high": 2.0}], [{"title": HOSTILE, "value": 1.5}], y={"title": HOSTILE}, label=HOSTILE
     ),
@@ -35,7 +37,7 @@ def _svgs(drawn):
 
 def test_a_chart_is_drawn_for_screens_and_for_phones(drawn):
     """There are two drawings, the narrow one within 390 pixels."""
-    wide, narrow = _svgs(drawn)
+    _, narrow = _svgs(drawn)
     assert float(narrow.get("width")) <= 366
     assert 'class="chart chart-wide"' in drawn and 'class="chart chart-narrow"' in drawn
 

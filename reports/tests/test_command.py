@@ -56,7 +56,12 @@ def test_what_cannot_be_read_is_on_the_page(tmp_path, run):
         file.write('{"kind"')
     status, _, err, report = run(tmp_path)
     page = (report / "index.html").read_text()
-    assert status == 0 and "records.jsonl:3: the last line is cut off" in err and "the last line is cut off" in page and "numpy conforms." in page
+    assert (
+        status == 0
+        and "records.jsonl:3: the last line is cut off" in err
+        and "the last line is cut off" in page
+        and "numpy conforms." in page
+    )
 
 
 def test_an_interrupted_run_is_reported(tmp_path, run):

@@ -14,10 +14,11 @@ def _told(records, lines=(), tallies=(), versions=None):
 
 def test_the_smallest_case_is_shown():
     """Of the cases that break a law, the shortest text is the one that is told."""
-    records = [samples.observation(status="diverges", case=case) for case in ("max 1,1,40", "max 1,1,4", "max 1,1,400")]
+    records = [samples.observation(status="diverges", case=case) for case in ("max x=1,1,40", "max x=1,1,4", "max x=1,1,400")]
     (found,) = _told(records)
-    assert found.smallest == "max 1,1,4" and found.seen == 3 and not found.known
-    assert found.replay == "python -m properties 'conforms_to_the_definition: max 1,1,4' --backend numpy"
+    assert found.smallest == "max x=1,1,4" and found.seen == 3 and not found.known
+    assert found.replay == "python -m properties 'conforms_to_the_definition: max x=1,1,4' --backend numpy"
+    assert [case for case, _ in found.others] == ["max x=1,1,40", "max x=1,1,400"]
 
 
 def test_unexplained_deviations_come_first():
@@ -49,8 +50,8 @@ def test_a_known_deviation_without_its_row_is_still_told():
 
 def test_a_hostile_case_is_quoted_for_the_shell():
     """A case with a quote in it stays one word of the replaying command."""
-    (found,) = _told([samples.observation(backend="a b", status="diverges", case="it's; rm -rf /")])
-    assert found.replay == """python -m properties 'conforms_to_the_definition: it'"'"'s; rm -rf /' --backend 'a b'"""
+    (found,) = _told([samples.observation(backend="a b", status="diverges", case="it's x=1; rm -rf /")])
+    assert found.replay == """python -m properties 'conforms_to_the_definition: it'"'"'s x=1; rm -rf /' --backend 'a b'"""
 
 
 @pytest.mark.parametrize("length, kept", [(4000, 4000), (4001, 4000)])

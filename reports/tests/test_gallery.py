@@ -25,7 +25,12 @@ def test_each_kind_of_figure_is_drawn(tmp_path):
     """Pictures, curves, a heat map and bars are drawn, in the order in which the experiment shows them."""
     samples.experiment_arrays(tmp_path / "a.npz", "numpy")
     (exhibit,), problems = gallery.exhibits([_line()], [tmp_path])
-    assert [figure.title for figure in exhibit.figures] == ["The circle and its maps", "Unchanged maps", "First depth without change", "Accuracy"]
+    assert [figure.title for figure in exhibit.figures] == [
+        "The circle and its maps",
+        "Unchanged maps",
+        "First depth without change",
+        "Accuracy",
+    ]
     assert problems == [] and all(figure.chart or figure.rows for figure in exhibit.figures)
     assert all(word in exhibit.figures[1].chart for word in ("max", "average", "poolings"))
 
@@ -89,7 +94,12 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path, content, said):
 
 
 @pytest.mark.parametrize(
-    "figure", [{}, {"kind": "unheard of"}, {"kind": "images", "title": "t", "rows": [[{"array": "gone", "title": "x"}]]}, "text", {"kind": "bars", "title": "t", "bars": 3}], ids=str
+    "figure",
+    [
+        {}, {"kind": "unheard of"}, {"kind": "images", "title": "t", "rows": [[{"array": "gone", "title": "x"}]]}, "text",
+        {"kind": "bars", "title": "t", "bars": 3},
+    ],
+    ids=str,
 )  # fmt: skip
 def test_a_figure_that_cannot_be_drawn_costs_only_itself(tmp_path, figure):
     """A figure described wrongly is a problem; the next one is drawn."""
@@ -116,5 +126,7 @@ def test_sentences_that_agree_are_told_once():
     """The verdict has one sentence where backends measured the same, and says who where they did not."""
     alike = [_line("numpy", holds=True), _line("torch", holds=True)]
     other = Experiment(experiment="e", claim="c", backend="jax", holds=False, sentence="no", arrays="x.npz")
-    assert gallery.summary(alike) == [("holds", "E: s")]
-    assert gallery.summary([*alike, other]) == [("holds", "E (2 backends: numpy and torch): s"), ("does not hold", "E (1 backend: jax): no")]
+    assert gallery.summary(alike) == [("holds", "E: s", "experiment-e")]
+    assert gallery.summary([*alike, other]) == [
+        ("holds", "E (numpy and torch): s", "experiment-e"), ("does not hold", "E (jax): no", "experiment-e"),
+    ]  # fmt: skip

@@ -59,7 +59,9 @@ def test_special_values_count_only_in_their_own_rows():
 
 def test_a_row_that_holds_all_of_a_deviation_is_marked():
     """A cell is specific where a deviation lies wholly in it and others were asked too."""
-    built = _matrix([samples.observation(), _deviates("nan", dtype="float16"), samples.observation(question=samples.question(dtype="float16"))], [BUG])
+    built = _matrix(
+        [samples.observation(), _deviates("nan", dtype="float16"), samples.observation(question=samples.question(dtype="float16"))], [BUG]
+    )
     assert _cell(built, "dtype", "float16").specific
     assert not _cell(built, "windows", "sliding").specific
 
@@ -102,13 +104,17 @@ def test_anchors_are_unique_and_stable():
 
 def test_coverage_counts_each_value():
     """Coverage counts the answers to each value, special values one by one, and not what was unsupported."""
-    asked = [samples.observation(question=samples.question(values="nan +inf")), samples.observation(), samples.observation(status="unsupported")]
+    asked = [
+        samples.observation(question=samples.question(values="nan +inf")),
+        samples.observation(),
+        samples.observation(status="unsupported"),
+    ]
     rows = {(row.heading, row.value): row.counts for row in matrix.coverage(grouped(asked), ["numpy", "torch"])}
     assert rows["Dtype", "float32"] == (2, 0) and rows["Special values", "nan"] == rows["Special values", "+inf"] == (1, 0)
 
 
 def test_a_phrase_is_one_value():
-    """"integer extremes" is one value, not two."""
+    """ "integer extremes" is one value, not two."""
     rows = matrix.coverage(grouped([samples.observation(question=samples.question(values="integer extremes"))]), ["numpy"])
     assert [row.value for row in rows if row.heading == "Special values"] == ["integer extremes"]
 

@@ -66,7 +66,11 @@ def axe(tmp_path_factory):
         pytest.skip("no npm: axe-core cannot be had")
     folder = tmp_path_factory.mktemp("axe")
     done = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4"], capture_output=True, text=True, timeout=120, check=False
+        [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     if done.returncode:
         pytest.skip(f"npm could not fetch axe-core: {done.stderr.strip().splitlines()[-1:]}")
@@ -80,8 +84,10 @@ def test_the_page_is_quiet_and_within_its_width(visit, width, scheme):
     page = visit(width, scheme)
     assert page.complaints == [] and page.title().startswith("Poolproof: ")
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    over = """() => [...document.querySelectorAll("main *")].filter((element) =>
-        !element.closest(".scroll, dialog, svg, .hidden-text") && element.getBoundingClientRect().right > innerWidth + 1).map((element) => element.outerHTML.slice(0, 90))"""
+    over = """() => [...document.querySelectorAll("main *")]
+        .filter((element) => !element.closest(".scroll, dialog, svg, .hidden-text"))
+        .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+        .map((element) => element.outerHTML.slice(0, 90))"""
     assert page.evaluate(over) == []
 
 

@@ -37,8 +37,8 @@ def _hostile_run(folder, text):
         record.Loading(backend="absent", status="broken", message=text),
         record.Gap(backend=text, reduction=text, reason=text, question={text: text}),
         record.Tally(law=text, claim=text, backend=text, status="failed", message=text),
-        record.KnownDivergence(id=text.replace(",", ""), backend=text, verdict="bug", smallest=text, observed=text, upstream=f"javascript:{text}",
-                               native=text, description=text, documentation=text, since=text, versions=text),
+        record.KnownDivergence(id=text.replace(",", ""), backend=text, verdict="bug", smallest=text, observed=text,
+                               upstream=f"javascript:{text}", native=text, description=text, documentation=text, since=text, versions=text),
         record.Experiment(experiment=text, claim=text, backend=text, sentence=text, numbers={text: {"value": 1.0, "unit": text}}),
         record.Porting(source=text, call=text, target=text, recipe=text, verified=False, text=text),
         record.Mutant(mutant=text, family=text, killed_by=text, description=text),
@@ -94,7 +94,11 @@ def test_every_link_leads_somewhere(tmp_path):
     samples.whole_run(tmp_path, samples.ELSEWHERE)
     elements = _Elements(_page(tmp_path)[0]).found
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
-    links = {attributes["href"].removeprefix("#").partition("?")[0] for tag, attributes in elements if tag in ("a", "use") and attributes["href"].startswith("#")}
+    links = {
+        attributes["href"].removeprefix("#").partition("?")[0]
+        for tag, attributes in elements
+        if tag in ("a", "use") and attributes["href"].startswith("#")
+    }
     assert len(ids) == len(set(ids)) and links <= set(ids)
 
 
@@ -102,7 +106,10 @@ def test_each_shape_that_is_used_exists(tmp_path):
     """Every state has a shape of its own beside its word."""
     samples.whole_run(tmp_path)
     page, _ = _page(tmp_path)
-    drawn = [re.sub(r'<symbol id="[^"]*"', "", shape) for shape in re.findall(r'<symbol id="i-(?:diverges|crash|bug|precision|convention|conforms|gap|not-run)".*?</symbol>', page)]
+    drawn = [
+        re.sub(r'<symbol id="[^"]*"', "", shape)
+        for shape in re.findall(r'<symbol id="i-(?:diverges|crash|bug|precision|convention|conforms|gap|not-run)".*?</symbol>', page)
+    ]
     assert len(set(drawn)) == 8
 
 
@@ -117,7 +124,9 @@ def test_a_cell_leads_to_its_smallest_case(tmp_path):
     assert (case["expected"], case["actual"]) == ("nan", "1.0") and "nan" in case["case"]
 
 
-@pytest.mark.parametrize("address, linked", [("https://github.com/x/y/issues/1", True), ("javascript:alert(1)", False), ("data:text/html,x", False)])
+@pytest.mark.parametrize(
+    "address, linked", [("https://github.com/x/y/issues/1", True), ("javascript:alert(1)", False), ("data:text/html,x", False)]
+)
 def test_only_web_addresses_are_links(tmp_path, address, linked):
     """An upstream address is a link if it is one of the web, else text."""
     samples.write(tmp_path, [record.KnownDivergence(id="x", backend="numpy", verdict="bug", upstream=address)])
@@ -127,10 +136,16 @@ def test_only_web_addresses_are_links(tmp_path, address, linked):
 
 def test_markdown_is_cut_to_what_a_summary_may_hold(tmp_path):
     """A summary of thousands of deviations stays under 60 kB, with the verdict first and a note where it was cut."""
-    samples.write(tmp_path, (samples.observation(law=f"law {number}", status="diverges", native="`" * 5 + "x" * 300) for number in range(1000)))
+    samples.write(
+        tmp_path, (samples.observation(law=f"law {number}", status="diverges", native="`" * 5 + "x" * 300) for number in range(1000))
+    )
     told = summary.summarise(record.load(tmp_path))
     text = render.markdown(told, "Made now")
-    assert len(text.encode()) < render.MOST_MARKDOWN and text.startswith("# numpy deviates") and text.endswith("the HTML report has the rest.\n")
+    assert (
+        len(text.encode()) < render.MOST_MARKDOWN
+        and text.startswith("# numpy deviates")
+        and text.endswith("the HTML report has the rest.\n")
+    )
 
 
 def test_a_page_too_large_leaves_out_its_pictures(tmp_path, monkeypatch):
@@ -147,5 +162,15 @@ def test_tables_are_strict_json(tmp_path):
     samples.whole_run(tmp_path)
     read = json.loads(render.tables(_page(tmp_path)[1]), parse_constant=pytest.fail)
     (run,) = read["runs"]
-    assert read["schema"] == 1 and {"matrix", "deviations", "laws", "coverage", "support", "gaps", "speed", "experiments", "porting"} <= set(run)
+    assert read["schema"] == 1 and {
+        "matrix",
+        "deviations",
+        "laws",
+        "coverage",
+        "support",
+        "gaps",
+        "speed",
+        "experiments",
+        "porting",
+    } <= set(run)
     assert run["experiments"][0]["numbers"]["drift"]["value"] == "nan"

@@ -44,13 +44,17 @@ def test_advice_needs_a_difference_that_matters_and_is_sure(slow, spread, said):
     assert any("convert once" in sentence for sentence in told.advice) == said
 
 
-@pytest.mark.parametrize("median, said", [(0.4e-3, "torch takes 2.5× the time of torch:compile"), (2.5e-3, "do not compile a pooling on its own")])
+@pytest.mark.parametrize(
+    "median, said", [(0.4e-3, "torch takes 2.5× the time of torch:compile"), (2.5e-3, "do not compile a pooling on its own")]
+)
 def test_variants_are_held_against_the_plain_backend(median, said):
     """A compiled variant that pays is recommended, one that costs is warned of."""
     assert any(said in sentence for sentence in _told(_timing(), _timing("torch:compile", median=median)).advice)
 
 
-@pytest.mark.parametrize("field, one, other", [("device", "cpu", "cuda:0"), ("threads", "1", "2"), ("output", "values", "gradient"), ("mode", "warm", "cold")])
+@pytest.mark.parametrize(
+    "field, one, other", [("device", "cpu", "cuda:0"), ("threads", "1", "2"), ("output", "values", "gradient"), ("mode", "warm", "cold")]
+)
 def test_settings_are_never_compared(field, one, other):
     """Times of different devices, thread counts, outputs or cache modes stand in tables of their own."""
     told = _told(_timing(**{field: one}), _timing("numpy", median=5e-3, **{field: other}))
@@ -87,8 +91,15 @@ def test_a_busy_machine_is_a_warning():
 
 def test_what_was_not_timed_has_a_word_not_a_zero(measured):
     """A gap, a failure and a cell that nobody asked are words in the heat map, with the reason."""
-    problem = BenchmarkProblem(workload="vgg16.pool1", backend="jax", layout="channels_last", output="values", status="memory", message="full")
-    gap = Gap(backend="jax", reduction="max", reason="cannot say", question={"workload": "resnet50.stem", "layout": "channels_last", "output": "values"})
+    problem = BenchmarkProblem(
+        workload="vgg16.pool1", backend="jax", layout="channels_last", output="values", status="memory", message="full"
+    )
+    gap = Gap(
+        backend="jax",
+        reduction="max",
+        reason="cannot say",
+        question={"workload": "resnet50.stem", "layout": "channels_last", "output": "values"},
+    )
     timed = _timing("jax", workload="resnet50.head", threads="2")
     told = speed.told([*measured, timed], samples.HERE, [problem], [gap])
     place = told.heats[0].series.index(("jax", "channels_last"))

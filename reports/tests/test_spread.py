@@ -39,7 +39,7 @@ def test_the_interval_is_the_narrowest_that_covers(n):
 @pytest.mark.parametrize("rounds", [[], [1.0, 0.0], [-1.0], [math.nan], [math.inf], ["1"], [True]], ids=str)
 def test_what_is_no_time_is_refused(rounds):
     """A clock that stood still, or ran backwards, gives no statistics."""
-    with pytest.raises(ValueError, match="no rounds|positive number"):
+    with pytest.raises(ValueError, match=r"no rounds|positive number"):
         spread.of(rounds)
 
 

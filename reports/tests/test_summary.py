@@ -32,7 +32,9 @@ def test_the_verdict_is_made_from_the_data(tmp_path):
         "numpy and torch:compile conform. jax could not be loaded."
     )
     said = [finding.text for finding in run.findings]
-    assert said[0] == "kernel.py:Pool breaks the law “Every answer is within its bound of the definition”. It answered otherwise in 2 cases."
+    assert (
+        said[0] == "kernel.py:Pool breaks the law “Every answer is within its bound of the definition”. It answered otherwise in 2 cases."
+    )
     assert "jax is not installed here: ModuleNotFoundError: No module named 'jax'." in said
     assert "tensorflow 2.21.0 deviates in 2 known ways (1 crash and 1 bug); it gave 147 answers." in said
     assert "numpy 2.4.6 conforms in all of 145 answers." in said
@@ -84,7 +86,9 @@ def test_two_environments_are_kept_apart(tmp_path):
 def test_processes_of_one_environment_are_together(tmp_path):
     """Several processes of one environment make one run, with each load that was noted."""
     samples.write(tmp_path, [samples.observation()])
-    samples.write(tmp_path, [samples.observation(backend="torch")], dataclasses.replace(samples.HERE, load=1.5, created="2026-03-01T11:00:00"))
+    samples.write(
+        tmp_path, [samples.observation(backend="torch")], dataclasses.replace(samples.HERE, load=1.5, created="2026-03-01T11:00:00")
+    )
     (run,) = _told(tmp_path).runs
     assert run.names == ("numpy", "torch") and sorted(run.loads) == [0.4, 1.5] and run.prefix == ""
 

@@ -74,7 +74,9 @@ def test_without_rounds_the_summary_serves(tmp_path):
     assert timing.spread.median == 1.6e-3 and timing.spread.low is None
 
 
-@pytest.mark.parametrize("known, home", [([], "bench-host-AMD EPYC-3.11.7"), (["only"], "only"), (["one", "two"], "bench-host-AMD EPYC-3.11.7")])
+@pytest.mark.parametrize(
+    "known, home", [([], "bench-host-AMD EPYC-3.11.7"), (["only"], "only"), (["one", "two"], "bench-host-AMD EPYC-3.11.7")]
+)
 def test_a_benchmark_without_environment_finds_a_home(tmp_path, known, home):
     """A benchmark that names no environment belongs to the only one, or else to the machine that its file describes."""
     content = samples.benchmarks()

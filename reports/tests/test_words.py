@@ -11,7 +11,15 @@ from reports import words
 
 @pytest.mark.parametrize(
     "seconds, text",
-    [(1.2345e-3, "1.23 ms"), (9.996e-4, "1.00 ms"), (125, "2 min 5 s"), (3.2e-8, "32.0 ns"), (0.5, "500 ms"), (99.96, "100 s"), (2, "2.00 s")],
+    [
+        (1.2345e-3, "1.23 ms"),
+        (9.996e-4, "1.00 ms"),
+        (125, "2 min 5 s"),
+        (3.2e-8, "32.0 ns"),
+        (0.5, "500 ms"),
+        (99.96, "100 s"),
+        (2, "2.00 s"),
+    ],
 )
 def test_durations_take_the_unit_that_suits(seconds, text):
     """A duration has three digits and the unit that keeps it between 1 and 1000."""
@@ -20,8 +28,15 @@ def test_durations_take_the_unit_that_suits(seconds, text):
 
 @pytest.mark.parametrize(
     "number, unit, text",
-    [(24.49, "%", "24.5 %"), (12, "cells", "12 cells"), (math.nan, "cells", "not a number"), (math.inf, "s", "∞"), (2**30, "B", "1.00 GiB"), (0.5, "", "0.500")],
-)  # fmt: skip
+    [
+        (24.49, "%", "24.5 %"),
+        (12, "cells", "12 cells"),
+        (math.nan, "cells", "not a number"),
+        (math.inf, "s", "∞"),
+        (2**30, "B", "1.00 GiB"),
+        (0.5, "", "0.500"),
+    ],
+)
 def test_quantities_say_their_unit(number, unit, text):
     """A number is written with its unit, and what is not finite in words."""
     assert words.quantity(number, unit) == text
