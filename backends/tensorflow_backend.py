@@ -15,7 +15,7 @@ import numpy as np
 from backends import tensorflow_layers, tensorflow_plan
 from backends.interface import Case
 from backends.plan import Call
-from backends.tensorflow_plan import ordered, restored
+from backends.translate import ordered, restored
 
 VARIANTS = {
     "": "TensorFlow, eager, on CPU",

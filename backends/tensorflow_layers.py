@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from backends.interface import Unsupported
-from backends.tensorflow_plan import ordered, restored
+from backends.translate import ordered, restored
 
 
 def convolve(tf: Any, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from backends.interface import Capabilities, Case, Unsupported
 from backends.plan import Call, literal
 from backends.spec import SAME, Adaptive, Average, Global, Lp, Max, Sliding
+from backends.translate import covering, ordered
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -100,7 +101,7 @@ def _padding(case: Case, windows: Sliding) -> str | tuple[tuple[int, int], ...] 
     if windows.padding == "same_upper" or min(windows.stride) < 1:
         return "SAME"
     axes = list(enumerate(case.spatial[: windows.rank]))
-    pads = tuple(_covering(windows, axis, size) for axis, size in axes)
+    pads = tuple(covering(windows, axis, size) for axis, size in axes)
     if not (_takes_pads(case) and isinstance(windows.padding, tuple)):
         if not any(map(any, pads)):
             return "VALID"
@@ -110,15 +111,6 @@ def _padding(case: Case, windows: Sliding) -> str | tuple[tuple[int, int], ...] 
     if not _takes_pads(case):
         return None
     return ((0, 0), (0, 0), *pads) if case.layout == "channels_first" else ((0, 0), *pads, (0, 0))
-
-
-def _covering(windows: Sliding, axis: int, size: int) -> tuple[int, int]:
-    """The pads of an axis; in ceil mode those with which as many windows fit without it."""
-    before, after = windows.pads(axis, size)
-    if not windows.ceil_mode:
-        return before, after
-    end = (windows.count(axis, size) - 1) * windows.stride[axis] + windows.reach(axis)
-    return before, max(0, end - before - size)
 
 
 # --- gaps ---------------------------------------------------------------------------------------
@@ -190,20 +182,10 @@ def _volumes(case: Case, variant: str) -> tuple[str, ...]:
 
 
 def _wide(windows: Sliding, case: Case) -> bool:
-    return any(max(_covering(windows, axis, size)) >= windows.kernel[axis] for axis, size in enumerate(case.spatial[: windows.rank]))
+    return any(max(covering(windows, axis, size)) >= windows.kernel[axis] for axis, size in enumerate(case.spatial[: windows.rank]))
 
 
-# --- memory and text ----------------------------------------------------------------------------
-
-
-def ordered(array: np.ndarray, layout: str) -> np.ndarray:
-    """An array of shape (N, C, *spatial) with its axes, and its memory, in the order of a layout."""
-    return np.ascontiguousarray(array if layout == "channels_first" else np.moveaxis(array, 1, -1), array.dtype.newbyteorder("="))
-
-
-def restored(array: np.ndarray, layout: str) -> np.ndarray:
-    """An array in the order of a layout back in the order (N, C, *spatial)."""
-    return array if layout == "channels_first" else np.ascontiguousarray(np.moveaxis(array, -1, 1))
+# --- text ----------------------------------------------------------------------------------------
 
 
 def script(case: Case, variant: str) -> str:
