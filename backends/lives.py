@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-from backends import BrokenBackend, UnknownBackend, wire, worker
+from backends import BrokenBackend, UnknownBackend, nursery, wire, worker
 
 OUTPUT_KEPT = 64 * 1024
 PATIENCE = 2.0
@@ -106,17 +106,17 @@ class Process:
     def _order(self, order: bytes, pid: int, patience: float, descriptors: Sequence[int] = ()) -> tuple[int, int]:
         try:
             self.channel.sock.settimeout(None)
-            socket.send_fds(self.channel.sock, [worker.ORDER.pack(order, pid, patience)], list(descriptors))
+            socket.send_fds(self.channel.sock, [nursery.ORDER.pack(order, pid, patience)], list(descriptors))
             reply = b""
-            while len(reply) < worker.REPLY.size:
-                chunk = self.channel.sock.recv(worker.REPLY.size - len(reply))
+            while len(reply) < nursery.REPLY.size:
+                chunk = self.channel.sock.recv(nursery.REPLY.size - len(reply))
                 if not chunk:
                     raise EOFError("the nursery hung up")
                 reply += chunk
         except BaseException:
             self.usable = False
             raise
-        return worker.REPLY.unpack(reply)
+        return nursery.REPLY.unpack(reply)
 
     def finish(self, patience: float) -> tuple[str, bool]:
         """End the process; how it ended, and whether it had to be killed."""

@@ -2,7 +2,7 @@
 
 It is a `Backend` itself. A death by a signal and a passed time limit become exceptions, `Died` and
 `TimedOut`, and the next request meets a fresh process. On Linux that is a fork, milliseconds old,
-of a *nursery* that imported the framework once (see `worker`); elsewhere, and where a framework has
+of a *nursery* that imported the framework once; elsewhere, and where a framework has
 opened an accelerator at import, every life is an interpreter of its own: correct, and slow after a
 death. Processes end with the one that made them, however that one ends.
 
@@ -203,16 +203,16 @@ class Remote:
 
     # --- what only a process can do -------------------------------------------------------------
 
-    def ask(self, case: Case) -> Answer:
+    def ask(self, case: Case, *, heed_gap: bool = False) -> Answer:
         """Bind, call and fetch in one exchange, and report what was seen on the way.
 
         Raises:
-            Unsupported: the backend did.
+            Unsupported: the backend did; or it has a gap here, where gaps are heeded.
             MemoryError: the backend did.
             RemoteError: the backend raised something else.
             RemoteFailure: its process died, or took longer than the time limit.
         """
-        reply, arrays, life = self._exchange("ask", case)
+        reply, arrays, life = self._exchange("ask", case, heed_gap=heed_gap)
         printed, logged = life.said
         return Answer(
             array=arrays[0] if arrays else None,

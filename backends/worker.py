@@ -3,11 +3,9 @@
     python worker.py ROOT BACKEND START SOCKET [OUTGOING INCOMING]
 
 It imports the package `backends` from ROOT, which may be another revision of this checkout, loads
-BACKEND from it, says hello, and then either serves requests (START "spawn") or becomes a *nursery*
-("fork"): a process that has imported the framework, runs no operation, and forks a child for each
-life, so that a death costs milliseconds. An operation would start thread pools, which a fork does
-not copy; a framework that has opened an accelerator at import cannot be forked at all, and then the
-process serves by itself and says so.
+BACKEND from it, says hello, and then either serves requests (START "spawn") or becomes a nursery
+("fork") whose children do, so that a death costs milliseconds. A framework that has opened an
+accelerator at import cannot be forked, and then the process serves by itself and says so.
 
 Standard output and error are the parent's files; the messages have a socket of their own.
 """
@@ -20,7 +18,6 @@ if __name__ == "__main__":
 
 import ast
 import contextlib
-import ctypes
 import faulthandler
 import gc
 import importlib.machinery
@@ -28,37 +25,27 @@ import importlib.util
 import itertools
 import os
 import platform
-import select
-import signal
 import socket
-import struct
 import time
 import traceback
-import warnings
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 if __name__ == "__main__":
     # Both ends speak the language of one checkout, whatever revision the backend comes from.
-    for _name in ("wire", "answer"):
+    for _name in ("wire", "answer", "nursery"):
         _loader = importlib.machinery.SourceFileLoader(f"backends.{_name}", str(Path(__file__).with_name(f"{_name}.py")))
         _spec = importlib.util.spec_from_loader(_loader.name, _loader)
         sys.modules[_loader.name] = importlib.util.module_from_spec(_spec)  # type: ignore[arg-type]  # a loader has a spec
         _loader.exec_module(sys.modules[_loader.name])
 
 import backends
-from backends import answer, interface, wire
+from backends import answer, interface, nursery, wire
 
-ORDER = struct.Struct("<cqd")
-"""An order to the nursery: b"F" forks a child for the descriptors sent along, b"E" ends the child of
-that id, at once or after as many seconds as it may take to end by itself."""
-REPLY = struct.Struct("<qq")
-"""The nursery's reply: a process id and 0, or a wait status and whether it had to kill."""
 OFFERS = ("native", "static_shape", "layers", "convolve", "environment")
 FACTS = ("device", "threads")
 LONGEST = 4000
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main(root: str, name: str, start: str, *descriptors: str) -> None:
@@ -71,15 +58,15 @@ def main(root: str, name: str, start: str, *descriptors: str) -> None:
     except BaseException as error:
         channel.send({"error": explain(error, "load")})
         return
-    forks = start == "fork" and forkable()
+    forks = start == "fork" and nursery.forkable()
     if not forks:
-        end_with_parent()
-        no_core()
-    flush()
+        nursery.end_with_parent()
+        nursery.no_core()
+    nursery.flush()
     channel.send({**hello, "forks": forks})
     with contextlib.suppress(EOFError, OSError):
         if forks:
-            nurse(backend, channel.sock)
+            nursery.nurse(lambda life: Servant(backend, life).serve(), channel.sock)
         else:
             Servant(backend, channel).serve()
     # What a framework does at exit is not under test, and may hang.
@@ -113,171 +100,6 @@ def introduce(backend: Any) -> dict[str, Any]:
     }
 
 
-def forkable() -> bool:
-    """Whether this process may be forked: Linux, and no accelerator opened by what was imported."""
-    if sys.platform != "linux":
-        return False
-    opened = (os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
-    return not any(path.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri", "/dev/accel")) for path in opened)
-
-
-# --- the nursery --------------------------------------------------------------------------------
-
-
-def nurse(backend: Any, control: socket.socket) -> None:
-    """Fork and end children as ordered; when the parent hangs up, end them all."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    # Whatever a life leaves behind, compile workers say, becomes this process's child, to be ended.
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # Python 3.12 warns of forking with threads; NumPy's BLAS has some, and stops them around a fork.
-    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-    gc.collect()
-    gc.freeze()
-    lives: set[int] = set()
-    try:
-        while True:
-            message, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 8)
-            if len(message) < ORDER.size:
-                return
-            order, pid, patience = ORDER.unpack(message)
-            if order == b"F":
-                pid = os.fork()
-                if not pid:
-                    live(backend, control, libc, descriptors)
-                lives.add(pid)
-                for descriptor in descriptors:
-                    os.close(descriptor)
-                control.sendall(REPLY.pack(pid, 0))
-            else:
-                status, killed = end(pid, patience)
-                lives.discard(pid)
-                sweep(lives)
-                control.sendall(REPLY.pack(status, killed))
-    finally:
-        for pid in lives:
-            end(pid, 0)
-        sweep(set())
-
-
-def live(backend: Any, control: socket.socket, libc: Any, descriptors: list[int]) -> NoReturn:
-    """Be a child: serve requests until the parent hangs up, and never return into the nursery."""
-    try:
-        nursery = os.getppid()
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != nursery:
-            os._exit(1)
-        os.setsid()
-        control.close()
-        no_core()
-        sock, out, err, *arenas = descriptors
-        for descriptor in (sock, *arenas):
-            os.set_inheritable(descriptor, False)
-        for descriptor, standard in ((out, 1), (err, 2)):
-            os.dup2(descriptor, standard)
-            os.close(descriptor)
-        Servant(backend, wire.Channel(socket.socket(fileno=sock), *arenas)).serve()
-    except (EOFError, OSError):
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        flush()
-    os._exit(1)
-
-
-def end(pid: int, patience: float) -> tuple[int, bool]:
-    """The wait status of a child, and whether it had to be killed: it had `patience` seconds to end."""
-    deadline = time.monotonic() + patience
-    killed = False
-    while True:
-        done, status = os.waitpid(pid, 0 if killed else os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() >= deadline:
-            killed = True
-            os.kill(pid, signal.SIGKILL)
-        else:
-            time.sleep(0.0005)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    return status, killed
-
-
-def sweep(lives: set[int]) -> None:
-    """End every child that is not a life: they are orphans of lives that have ended."""
-    while True:
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        orphans = children(os.getpid()) - lives
-        if not orphans:
-            return
-        for pid in orphans:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def children(parent: int) -> set[int]:
-    """The ids of a process's children, ended ones that nobody has waited for included."""
-    found = set()
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal():
-            with contextlib.suppress(OSError):
-                stat = Path("/proc", entry, "stat").read_text()
-                # The name, in parentheses, may hold anything; state and parent follow the last one.
-                if int(stat.rpartition(")")[2].split()[1]) == parent:
-                    found.add(int(entry))
-    return found
-
-
-def end_with_parent() -> None:
-    """Let the system end this process with its parent, in the middle of a call that hangs as well.
-
-    The parent holds the other end of standard input, and its closing raises SIGIO here, whose
-    default is to end. (PR_SET_PDEATHSIG, which nurseries use, would fire when the parent's thread ends.)
-    """
-    with contextlib.suppress(ImportError, AttributeError, OSError):
-        import fcntl
-
-        lifeline = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
-        signal.signal(signal.SIGIO, signal.SIG_DFL)
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-        # Closed before it was watched, it would raise nothing.
-        if select.select([lifeline], [], [], 0)[0]:
-            os._exit(1)
-
-
-def no_core() -> None:
-    """A death is an observation here: write no core file, and pipe none to a crash reporter."""
-    with contextlib.suppress(ImportError, ValueError):
-        import resource
-
-        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-        # 1, not 0: Linux pipes to a crash reporter in spite of 0, and takes 1 for "none at all".
-        limit = 1 if hard == resource.RLIM_INFINITY else min(1, hard)
-        resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
-
-
-def flush() -> None:
-    """Hand all that was printed to the parent's files, C's buffers included."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    if os.name == "posix":
-        _libc().fflush(None)
-
-
-def _libc(_loaded: list[Any] = []) -> Any:  # noqa: B006  # a cache: opening the library costs more than the call
-    if not _loaded:
-        _loaded.append(ctypes.CDLL(None))
-    return _loaded[0]
-
-
 # --- a life -------------------------------------------------------------------------------------
 
 
@@ -307,7 +129,7 @@ class Servant:
                 reply, back = {"error": explain(raised.__cause__, raised.stage)}, []
             except BaseException as error:
                 reply, back = {"error": explain(error, stage)}, []
-            flush()
+            nursery.flush()
             self.channel.send(reply, back)
             del reply, back, arrays
 
@@ -327,7 +149,10 @@ class Servant:
 
     def do_ask(self, header: dict, arrays: list) -> tuple[dict, list]:
         memory = {name: array.base for name, array in zip(("x", "cotangent"), arrays, strict=False)}
-        seen = answer.observe(self.backend, wire.case_from(header["case"], arrays), memory)
+        case = wire.case_from(header["case"], arrays)
+        if header["heed_gap"] and (gap := self.backend.gap(case)):
+            raise interface.Unsupported(f"{self.backend.name}: {gap}")
+        seen = answer.observe(self.backend, case, memory)
         return {
             "returned": seen.returned, "native": seen.native, "aliases": seen.aliases, "warned": seen.warned, "wrote": seen.wrote,
         }, _travelling(seen.array)  # fmt: skip

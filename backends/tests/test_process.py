@@ -61,6 +61,16 @@ def test_a_remote_is_the_backend_that_it_runs(remote, start):
     assert backends.run(there, PLAIN).tolist() == there.ask(PLAIN).array.tolist() == backends.run(here, PLAIN).tolist() == POOLED
 
 
+def test_a_gap_is_heeded_on_request(remote):
+    """Asked to heed gaps, a Remote raises Unsupported with the reason in the one exchange; else it makes the call."""
+    there = remote("Stranger")
+    oblong = PLAIN.replace(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 2))))
+    with pytest.raises(Unsupported, match="stranger: takes square windows only"):
+        there.ask(oblong, heed_gap=True)
+    assert there.ask(PLAIN, heed_gap=True).array.tolist() == POOLED
+    assert there.ask(oblong).array is not None
+
+
 def test_an_array_arrives_with_its_memory_order(remote):
     """A backend sees the strides and the read-only flag that x has here, at the start of a cache line."""
     x = np.zeros((3, 2, 4, 5), np.float32).transpose(1, 0, 3, 2)[:, :, ::-2]
