@@ -7,14 +7,15 @@ straight line of ufunc calls; `numpy_kernels` says what these cost.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from backends import numpy_average, numpy_max, numpy_norm, text
 from backends.interface import LAYOUTS, PADDINGS, WINDOWS, Capabilities, Case, Unsupported
-from backends.numpy_plan import BLOCK, axis_of, memory_order
-from backends.numpy_pooling import Plan, Question
+from backends.numpy_plan import BLOCK, axis_of, check, memory_order
+from backends.numpy_pooling import PARALLEL_FROM, Plan, Question
 from backends.spec import Average, Lp, Max
 
 VARIANTS = {"": "NumPy, one axis at a time in cache-sized blocks"}
@@ -31,6 +32,12 @@ PLANS: dict[tuple[type, str], Callable[[Question], Plan]] = {
     (Lp, "values"): numpy_norm.values,
     (Lp, "gradient"): numpy_norm.gradient,
 }
+
+LARGE = 8 << 20
+"""Bytes of input from which scratch memory is held to a share of it."""
+
+SMALLEST_BLOCK = 1 << 17
+"""Bytes of a block below which the calls cost more than what they compute."""
 
 THREADS = "POOLPROOF_NUMPY_THREADS"
 
@@ -89,12 +96,13 @@ class NumpyBackend:
         g = np.empty_like(x, shape=(0,) * x.ndim) if case.cotangent is None else _placed(case.cotangent, case.layout)
         order = memory_order(x, case.layout, logical=case.output != "values")
         axes = [axis_of(case.spec.windows, axis - 2, x.shape[axis]) if axis >= 2 else None for axis in order]
+        threads = max(1, min(self.threads, x.nbytes // PARALLEL_FROM))
         question = Question(
-            case=case, order=order, x=x.transpose(order), g=g.transpose(order), axes=axes, threads=self.threads, block=self.block
+            case=case, order=order, x=x.transpose(order), g=g.transpose(order), axes=axes, threads=threads, block=self.block
         )
-        plan = PLANS[type(case.spec.reduction), case.output](question)
+        plan = _within(x.nbytes, PLANS[type(case.spec.reduction), case.output], question)
         back = tuple(np.argsort(order).tolist())
-        compute = plan.bind(self.threads)
+        compute = plan.bind(threads)
         shape = question.x.shape if case.output == "gradient" else question.counts
 
         if plan.shape == case.pooled_shape and case.x.dtype.isnative and back == tuple(range(x.ndim)):
@@ -152,6 +160,15 @@ class NumpyBackend:
         return np.einsum("ncijhw,hw->ncij", windows, kernel.astype(np.float64)).astype(np.float32)
 
 
+def _within(size: int, plan: Callable[[Question], Plan], question: Question) -> Plan:
+    """A plan of which the threads' scratch memory is at most a twentieth of a large input."""
+    made = plan(question)
+    while size >= LARGE and made.scratch * question.threads > size // 20 and question.block > SMALLEST_BLOCK:
+        question = replace(question, block=question.block // 2)
+        made = plan(question)
+    return made
+
+
 def _threads() -> int:
     given = os.environ.get(THREADS)
     if given is None:
@@ -165,7 +182,7 @@ def _check(case: Case) -> None:
     x, reduction = case.x, case.spec.reduction
     if x.ndim < 3:
         raise ValueError(f"x has the shape {x.shape}: expected (N, C, *spatial)")
-    case.spec.check(case.spatial)
+    check(case.spec, case.spatial)
     if x.shape[1] < 1:
         raise ValueError(f"x has the shape {x.shape}: expected at least one channel")
     if x.dtype.name not in FLOATS + INTEGERS:

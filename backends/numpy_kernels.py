@@ -178,14 +178,21 @@ def by_reduce(build: Builder, op: Reduction, source: str, axis: int, windows: Ax
 def spread_axis(build: Builder, source: str, axis: int, windows: Axis, dtype: np.dtype, out: str | None = None) -> str:
     """The adjoint of a sum over windows: each window's value added to all of its taps.
 
-    For stride 1 that is itself a sum over windows, of the values that meet in an element, and may be
-    doubled; else tap by tap, k passes over o elements, into zeros.
+    Windows side by side only repeat their values. For stride 1 it is itself a sum over windows, of the
+    values that meet in an element, and may be doubled; else tap by tap, k passes over o elements, into zeros.
     """
-    if isinstance(windows, Grid) and windows.stride == 1:
+    shape = build.shapes[source]
+    beside = isinstance(windows, Grid) and windows.side_by_side
+    if isinstance(windows, Grid) and windows.stride == 1 and not beside:
         return reduce_axis(build, SUM, source, axis, windows.transposed(), dtype, out)
     if out is None:
-        shape = build.shapes[source]
         out = build.buffer((*shape[:axis], windows.size, *shape[axis + 1 :]), dtype)
+    if isinstance(windows, Grid) and beside:
+        count, kernel = windows.count, windows.kernel
+        build.emit(copy, build.split(source, axis, (count, 1)), out=build.split(out, axis, (count, kernel)))
+        if count * kernel < windows.size:
+            build.emit(copy, 0, out=at(out, axis, slice(count * kernel, windows.size)))
+        return out
     build.emit(copy, 0, out=out)
     if isinstance(windows, Grid) and windows.kernel < 2 * windows.count:
         for tap in windows.taps():

@@ -18,6 +18,10 @@ BLOCK = 1 << 20
 """Bytes of a block's input: with its scratch it stays in a core's second-level cache."""
 
 
+LONG = 512
+"""Elements of a run in memory from which the cost of starting on it is lost in that of the run."""
+
+
 class Tap(NamedTuple):
     """Tap number j of a run of windows: the windows `target` read the elements `source`, one each."""
 
@@ -55,6 +59,12 @@ class Grid:
     def whole(self) -> bool:
         """Whether the only window is all of the axis."""
         return self.count == 1 and self.kernel == self.size and self.before == 0 and self.dilation == 1
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether the windows follow each other from the first element on, none of them clipped."""
+        near = self.dilation == 1 and (self.count == 1 or self.stride == self.kernel)
+        return near and self.before == 0 and self.count * self.kernel <= self.size
 
     @property
     def plain(self) -> slice | None:
@@ -183,6 +193,16 @@ def _regular(size: int, bounds: tuple[tuple[int, int], ...]) -> Axis:
     return Bins(size=size, bounds=bounds)
 
 
+def check(spec: PoolSpec, spatial: Sequence[int]) -> None:
+    """Raise ValueError as `spec.check` does, without listing the windows of long axes one by one."""
+    if isinstance(spec.windows, Sliding) and len(spatial) == spec.windows.rank and min(spatial) > 0:
+        spec.reduction.check(sliding=True)
+        spec.windows.check(spatial)
+        if all(_counts(spec.windows, axis, size, include=False).min() > 0 for axis, size in enumerate(spatial)):
+            return
+    spec.check(spatial)
+
+
 def divisors(spec: PoolSpec, spatial: Sequence[int]) -> np.ndarray:
     """What an average divides each window by: an integer array of the shape (*out), or one number where all agree.
 
@@ -240,20 +260,23 @@ def ranges(sizes: Sequence[int], axes: Sequence[Axis | None], itemsize: int, bud
 
     `sizes` counts what is written along an axis: samples, channels, windows. `axes` has the windows of
     the spatial axes. Outer axes are cut first, so that a block stays long in memory; an axis of
-    overlapping windows is not cut so finely that its borders, which two blocks read, come to half of it.
+    overlapping windows is not cut so finely that its borders, which two blocks read, come to half of it,
+    nor are channels that lie next to each other cut into short runs.
     """
-    inner = [itemsize]
+    rest = [itemsize]
     for size, axis in zip(reversed(sizes), reversed(axes), strict=True):
-        inner.append(inner[-1] * (axis.size if axis else size))
-    inner = inner[-2::-1]
+        rest.append(rest[-1] * (axis.size if axis else size))
     cuts = []
-    enough = False
-    for size, axis, below in zip(sizes, axes, inner, strict=True):
+    taken, enough = 1, False
+    for number, (size, axis) in enumerate(zip(sizes, axes, strict=True)):
         step = size
         if not enough:
             reach, stride = _reach(axis)
-            room = budget // max(1, below)
+            room = budget // max(1, taken * rest[-2 - number])
             step = max(1, (room - reach) // stride + 1, -(-2 * (reach - stride) // stride))
+            if number == len(sizes) - 1 and axis is None:
+                step = max(step, LONG)
+            taken *= (step - 1) * stride + reach
             enough = room >= reach
         step = min(step, max(1, size))
         cuts.append([(start, min(start + step, size)) for start in range(0, size, step)])

@@ -19,14 +19,11 @@ from typing import Any, Literal
 import numpy as np
 
 from backends.interface import Case
-from backends.numpy_plan import Axis, Grid, ranges
-from backends.numpy_program import ALIGNMENT, Program, run
+from backends.numpy_plan import LONG, Axis, Grid, ranges
+from backends.numpy_program import ALIGNMENT, Program, give, run
 
-PARALLEL_FROM = 1 << 20
-"""Bytes of input from which a second thread saves more than waking it costs."""
-
-LONG = 512
-"""Elements of a run in memory from which the cost of starting on it is lost in that of the run."""
+PARALLEL_FROM = 1 << 21
+"""Bytes of input for each thread from which another one saves more than waking it costs."""
 
 Trap = Literal["over", "under", "invalid"]
 OVERFLOW: tuple[Trap, ...] = ("over", "invalid")
@@ -63,10 +60,14 @@ class Plan:
     linear: str = ""
     flat: bool = False
 
+    @property
+    def scratch(self) -> int:
+        """The bytes of scratch memory that a thread needs."""
+        return max((block.program.size for block in self.blocks), default=0)
+
     def bind(self, threads: int) -> Callable[[], np.ndarray]:
         """A function that computes the array, on up to so many threads; its scratch memory is set aside here."""
-        size = sum(array.nbytes for array in self.arrays.values())
-        threads = max(1, min(threads, len(self.blocks), size // PARALLEL_FROM))
+        threads = max(1, min(threads, len(self.blocks)))
         step = max(1, -(-len(self.blocks) // threads))
         shares = [_Share(self, self.blocks[start : start + step]) for start in range(0, len(self.blocks), step)]
         busy = threading.Lock()
@@ -88,8 +89,9 @@ class _Share:
 
     def __init__(self, plan: Plan, blocks: Sequence[Block]) -> None:
         self.plan = plan
-        self.arena = _arena(max(block.program.size for block in blocks))
-        self.linked = [(block, self._results(block), block.program.link(self._given(block), self.arena)) for block in blocks]
+        arena = _arena(max(block.program.size for block in blocks))
+        linked = {id(block.program): block.program.link(arena) for block in blocks}
+        self.blocks = [(block, self._results(block), give(linked[id(block.program)], self._given(block))) for block in blocks]
         # An overflow, or an infinity less an infinity, sets a flag of the processor, which NumPy
         # reads after each call in any case: finding out costs nothing. NumPy keeps what to do about
         # it in a context variable; a context of our own costs a tenth of entering `np.errstate`.
@@ -114,7 +116,7 @@ class _Share:
 
     def _run(self, y: np.ndarray) -> None:
         results = {"y": y, "flat": y.reshape(-1)} if self.plan.flat else {"y": y}
-        for block, parts, calls in self.linked:
+        for block, parts, calls in self.blocks:
             opened = {name: results[name][part] if part else results[name] for name, part in parts}
             try:
                 run(calls, opened)
@@ -130,13 +132,14 @@ class _Share:
         plan, given = self.plan, self._given(block)
         program = block.slow() if block.slow else block.program
         arena = _arena(program.size)
-        run(program.link(given, arena), opened)
+        calls = program.link(arena)
+        run(give(calls, given), opened)
         if not plan.linear or plan.dtype == np.float16:  # float16's sums are float32, and cannot overflow
             return
         y, x, number = opened["y"], given[plan.linear], plan.dtype.type
         plain = y.copy()
         power = x.size.bit_length() + 1
-        run(program.link({**given, plan.linear: x * number(2.0**-power)}, arena), opened)
+        run(give(calls, {**given, plan.linear: x * number(2.0**-power)}), opened)
         y *= number(2.0**power)
         np.copyto(y, plain, where=np.isfinite(plain))
 

@@ -104,6 +104,13 @@ class Builder:
         shape = tuple(len(range(*part.indices(size))) for part, size in zip(index, self.shapes[name], strict=True))
         return self._seen(name, operator.itemgetter(index), shape)
 
+    def split(self, name: str, axis: int, into: tuple[int, int]) -> str:
+        """A register whose axis begins with a·b elements, with these as two axes of a and b; the rest is left out."""
+        shape = self.shapes[name]
+        begin = (*(slice(None),) * axis, slice(0, into[0] * into[1]))
+        apart = (*shape[:axis], *into, *shape[axis + 1 :])
+        return self._seen(name, lambda array: array[begin].reshape(apart), apart)
+
     def flat(self, name: str) -> str:
         """A register that is a contiguous one in one dimension."""
         return self._seen(name, operator.methodcaller("reshape", -1), (math.prod(self.shapes[name]),))
@@ -137,12 +144,12 @@ class Program:
     views: Mapping[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]
     size: int
 
-    def link(self, given: Mapping[str, np.ndarray], arena: np.ndarray) -> "list[Call]":
-        """The calls with their operands looked up; `arena` has at least `size` bytes.
+    def link(self, arena: np.ndarray) -> "list[Call]":
+        """The calls with their scratch memory and constants looked up; `arena` has at least `size` bytes.
 
-        Registers that are not given are left open: each run gives them.
+        All other registers are open: `give` fills in those of a block, `run` those of the result.
         """
-        registers: dict[str, np.ndarray | Open] = {**self.constants, **given}
+        registers: dict[str, np.ndarray | Open] = dict(self.constants)
         for name, (offset, shape, dtype) in self.buffers.items():
             registers[name] = np.ndarray(shape, dtype, arena, offset)
         for name, (of, look) in self.views.items():
@@ -150,19 +157,18 @@ class Program:
         calls = []
         for step in self.steps:
             inputs = tuple(_operand(registers, given) for given in step.inputs)
-            late = any(isinstance(operand, Open) for operand in inputs)
-            calls.append(Call(step.function, inputs, late, _operand(registers, step.out), step.arguments))
+            calls.append(_call(step.function, inputs, _operand(registers, step.out), step.arguments))
         return calls
 
 
 class Open(NamedTuple):
-    """An operand that only a run knows: a register, and how it is looked at."""
+    """An operand that is not known yet: a register, and how it is looked at."""
 
     register: str
     looks: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
 
     def among(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The operand, from the registers that a run is given."""
+        """The operand, from the registers that are given."""
         array = given[self.register]
         for look in self.looks:
             array = look(array)
@@ -177,6 +183,24 @@ class Call(NamedTuple):
     late: bool
     out: np.ndarray | Open | None
     arguments: Mapping[str, Any]
+
+
+def _call(function: Callable[..., Any], inputs: tuple[Any, ...], out: np.ndarray | Open | None, arguments: Mapping[str, Any]) -> Call:
+    return Call(function, inputs, any(isinstance(operand, Open) for operand in inputs), out, arguments)
+
+
+def give(calls: Sequence[Call], given: Mapping[str, np.ndarray]) -> list[Call]:
+    """The calls with some registers filled in; those that use none of them are the same objects, so that many blocks are small."""
+
+    def filled(operand: Any) -> Any:
+        return operand.among(given) if isinstance(operand, Open) and operand.register in given else operand
+
+    ready = []
+    for call in calls:
+        inputs, out = tuple(map(filled, call.inputs)), filled(call.out)
+        same = out is call.out and all(a is b for a, b in zip(inputs, call.inputs, strict=True))
+        ready.append(call if same else _call(call.function, inputs, out, call.arguments))
+    return ready
 
 
 def run(calls: Sequence[Call], given: Mapping[str, np.ndarray]) -> None:
