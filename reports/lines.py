@@ -32,12 +32,15 @@ class Line:
     environment: str = ""
 
     def __post_init__(self) -> None:
-        for name, classes in _types(type(self)):  # type: ignore[arg-type]  # a class is hashable, whatever its objects are
-            if not isinstance(value := getattr(self, name), classes):
+        values = vars(self)
+        for name, first, classes in _types(type(self)):  # type: ignore[arg-type]  # a class is hashable, whatever its objects are
+            value = values[name]
+            # Nearly every value has the first class exactly, and a folder has hundreds of thousands of lines.
+            if type(value) is not first and not isinstance(value, classes):
                 raise ValueError(f"{self.kind}: {name}={value!r}: expected {' or '.join(held.__name__ for held in classes)}")
         for name, allowed in self.words.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"{self.kind}: {name}={value!r}: expected one of {', '.join(map(str, allowed))}")
+            if values[name] not in allowed:
+                raise ValueError(f"{self.kind}: {name}={values[name]!r}: expected one of {', '.join(map(str, allowed))}")
 
     def to_json(self) -> str:
         """The line, without its end; any text survives, lone surrogates too."""
@@ -276,7 +279,8 @@ def read_line(values: Mapping[str, Any]) -> Line:
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind={kind!r}: expected one of {', '.join(KINDS)}")
-    fields = {name: value for name, value in values.items() if name != "kind"}
+    fields = dict(values)
+    del fields["kind"]
     if unknown := fields.keys() - _FIELDS[kind]:
         raise ValueError(f"{kind}: unknown {', '.join(sorted(unknown))}; its keys are {', '.join(sorted(_FIELDS[kind]))}")
     try:
@@ -289,7 +293,7 @@ def read_line(values: Mapping[str, Any]) -> Line:
 
 
 @functools.cache
-def _types(line: type[Line]) -> tuple[tuple[str, tuple[type, ...]], ...]:
+def _types(line: type[Line]) -> tuple[tuple[str, type, tuple[type, ...]], ...]:
     """The types that each field of a kind of line may hold, from its annotations."""
     held = []
     for name, hint in typing.get_type_hints(line).items():
@@ -297,7 +301,9 @@ def _types(line: type[Line]) -> tuple[tuple[str, tuple[type, ...]], ...]:
         classes = tuple(typing.get_origin(option) or option for option in options)
         if typing.Any in classes or typing.ClassVar in classes:
             continue
-        held.append((name, classes + ((int,) if float in classes else ()) + ((list,) if tuple in classes else ())))
+        wider = classes + ((int,) if float in classes else ()) + ((list,) if tuple in classes else ())
+        first = dict if classes[0] is Mapping else classes[0]
+        held.append((name, first, wider))
     return tuple(held)
 
 

@@ -1,6 +1,6 @@
 """The conformance matrix, the coverage of the question space, and the support table."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,7 +95,7 @@ class Matrix:
     blocks: Mapping[str, tuple[Row, ...]]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class _Count:
     """The answers of one backend in one row."""
 
@@ -108,53 +108,50 @@ class _Count:
     conforming: Record | None = None
 
     def add(self, group: Group) -> None:
-        if group.outcome[0] == "unsupported":
+        outcome = group.outcome
+        if outcome[0] == "unsupported":
             self.unsupported += group.answers
             return
         self.asked += group.answers
-        self.laws |= group.laws
-        if group.outcome[0] == "conforms":
+        self.laws.update(group.laws)
+        if outcome[0] == "conforms":
             self.conforming = _shorter(self.conforming, group.smallest)
             return
         self.deviating += group.answers
-        self.met[group.outcome] += group.count
-        self.worst[group.outcome] = _shorter(self.worst.get(group.outcome), group.smallest)
+        self.met[outcome] += group.count
+        self.worst[outcome] = _shorter(self.worst.get(outcome), group.smallest)
 
 
 class _Counts:
-    """All the answers of a run, row by row and backend by backend, in one block of the matrix."""
+    """All the answers of a run, by block of the matrix, backend and row."""
 
-    def __init__(self, block: str, groups: Iterable[Group], deviations: Iterable[Deviation]) -> None:
-        self.block = block
-        self.rows: dict[tuple[str, Key], _Count] = {}
-        self.everything: dict[tuple[str, bool], _Count] = {}
+    def __init__(self, groups: Iterable[Group], deviations: Iterable[Deviation]) -> None:
+        self.rows: dict[tuple[str, str, Key], _Count] = defaultdict(_Count)
+        self.everything: dict[tuple[str, str, bool], _Count] = defaultdict(_Count)
         self.deviation = {
             (backend, ("known", deviation.id) if deviation.id is not None else ("new", deviation.laws[0])): deviation
             for deviation in deviations
             for backend in deviation.backends
         }
         for group in groups:
-            if block not in (EVERY, dict(group.question).get("reduction", "")):
-                continue
-            self.everything.setdefault((group.backend, group.special), _Count()).add(group)
-            for key in group.keys:
-                if key not in UNREMARKABLE and key[0] in IN_MATRIX and (not group.special or key[0] in OF_SPECIAL):
-                    self.rows.setdefault((group.backend, key), _Count()).add(group)
+            keys = [
+                key for key in group.keys if key not in UNREMARKABLE and key[0] in IN_MATRIX and (not group.special or key[0] in OF_SPECIAL)
+            ]
+            for block in {EVERY, *(value for name, value in group.keys if name == "reduction")}:
+                self.everything[block, group.backend, group.special].add(group)
+                for key in keys:
+                    self.rows[block, group.backend, key].add(group)
 
     def state(self, backend: str, outcome: Outcome) -> str:
         deviation = self.deviation.get((backend, outcome))
         return deviation.state if deviation else "diverges"
 
-    def specific(self, backend: str, key: Key, count: _Count) -> bool:
+    def specific(self, block: str, backend: str, key: Key, count: _Count) -> bool:
         """Whether some deviation lies wholly in a row, and the backend was asked outside it too."""
         sorts = (True, False) if key[0] == "reduction" else (key[0] in OF_SPECIAL,)
-        beside = [self.everything[backend, special] for special in sorts if (backend, special) in self.everything]
-        if count.asked >= sum(other.asked for other in beside):
+        if count.asked >= sum(self.everything[block, backend, special].asked for special in sorts):
             return False
-        total: Counter[Outcome] = Counter()
-        for (name, _), other in self.everything.items():
-            if name == backend:
-                total.update(other.met)
+        total = self.everything[block, backend, True].met + self.everything[block, backend, False].met
         return any(number == total[outcome] for outcome, number in count.met.items())
 
 
@@ -172,8 +169,8 @@ def matrix(
     implied = implicated(gaps, declared)
     reductions = ordered({key[1] for key in present if key[0] == "reduction"}, ATTRIBUTES["reduction"][1])
     blocks = {}
+    counts = _Counts(groups, deviations)
     for block in (EVERY, *reductions):
-        counts = _Counts(block, groups, deviations)
         able = {name: capable(capabilities, block) for name, capabilities in declared.items()}
         rows = []
         for attribute in IN_MATRIX:
@@ -182,7 +179,7 @@ def matrix(
             heading, known = ATTRIBUTES[attribute]
             for value in ordered((value for name, value in present if name == attribute), known)[:MOST_ROWS]:
                 key = attribute, value
-                cells = tuple(_cell(counts, name, key, able.get(name), reasons(implied, name, block, key)) for name in backends)
+                cells = tuple(_cell(counts, block, name, key, able.get(name), reasons(implied, name, block, key)) for name in backends)
                 if block == EVERY or any(cell.state not in ("not run", "gap") for cell in cells):
                     group = "Options" if attribute in SWITCHES else heading
                     rows.append(Row(attribute=attribute, value=value, heading=group, label=_label(attribute, value), cells=cells))
@@ -190,9 +187,9 @@ def matrix(
     return Matrix(backends=tuple(backends), blocks=blocks)
 
 
-def _cell(counts: _Counts, backend: str, key: Key, able: set[Key] | None, why: tuple[str, ...]) -> Cell:
-    anchor = slug("cell", backend, *(() if counts.block == EVERY else (counts.block,)), *key)
-    count = counts.rows.get((backend, key))
+def _cell(counts: _Counts, block: str, backend: str, key: Key, able: set[Key] | None, why: tuple[str, ...]) -> Cell:
+    anchor = slug("cell", backend, *(() if block == EVERY else (block,)), *key)
+    count = counts.rows.get((block, backend, key))
     if count is None or not count.asked:
         outside = able is not None and key[0] in DECLARABLE and key not in able
         said = ("not in its declared capabilities",) if outside else why
@@ -205,7 +202,7 @@ def _cell(counts: _Counts, backend: str, key: Key, able: set[Key] | None, why: t
         state=counts.state(backend, met[0]) if met else "conforms",
         asked=count.asked,
         deviating=count.deviating,
-        specific=bool(met) and counts.specific(backend, key, count),
+        specific=bool(met) and counts.specific(block, backend, key, count),
         laws=len(count.laws),
         deviations=tuple(counts.deviation[backend, outcome].anchor for outcome in met if (backend, outcome) in counts.deviation),
         reasons=why,

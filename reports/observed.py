@@ -4,6 +4,8 @@ A run may leave hundreds of thousands of observations and only thousands of diff
 everything else works on these counts.
 """
 
+import functools
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -21,7 +23,7 @@ Key = tuple[str, str]
 """An attribute and its value: ("dtype", "float16")."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Group:
     """The answers of one backend to one question that came out the same way.
 
@@ -39,12 +41,12 @@ class Group:
     count: int = 0
     answers: int = 0
 
-    @property
+    @functools.cached_property
     def keys(self) -> list[Key]:
         """The attributes and values that the question has; special values one by one."""
         return [key for attribute, value in self.question for key in split(attribute, value)]
 
-    @property
+    @functools.cached_property
     def special(self) -> bool:
         """Whether it holds values that are not everyday numbers, or is a call that must be refused."""
         asked = dict(self.question)
@@ -70,11 +72,15 @@ def outcomes(record: Record) -> list[tuple[str, str]]:
 def grouped(records: Iterable[Record]) -> list[Group]:
     """Count records by backend, question and outcome."""
     groups: dict[tuple[str, Question, tuple[str, str]], Group] = {}
+    questions: dict[tuple[str, ...], Question] = {}
     for record in records:
         asked: Mapping[str, str] = record.question
         if record.law.startswith(BAD_LAWS) and BAD_CALL not in asked:
             asked = {**asked, BAD_CALL: record.law.replace("_", " ")}
-        question = tuple(sorted((str(name), str(value)) for name, value in asked.items()))
+        written = tuple(map(str, itertools.chain.from_iterable(asked.items())))
+        if written not in questions:
+            questions[written] = tuple(sorted(zip(written[::2], written[1::2], strict=True)))
+        question = questions[written]
         for place, outcome in enumerate(outcomes(record)):
             key = record.backend, question, outcome
             group = groups.get(key)
