@@ -216,6 +216,7 @@ def test_a_process_can_be_renewed(remote):
     assert there.pid != before and not alive(before)
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
 def test_an_interrupted_request_spoils_none_after_it(remote):
     """Ctrl-C in the middle of a request leaves no late answer for the next one to find."""
     there = remote("Hanging")
