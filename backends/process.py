@@ -168,7 +168,9 @@ class Remote:
         self.name: str = hello["name"]
         self.version: str = hello["version"]
         self.python: str = hello["python"]
-        self.capabilities = {reduction: Capabilities.of(can) for reduction, can in hello["capabilities"].items()}
+        self.capabilities: Mapping[str, Capabilities | Mapping[str, Any]] = {
+            reduction: Capabilities.of(can) for reduction, can in hello["capabilities"].items()
+        }
         self._offers: frozenset[str] = frozenset(hello["offers"])
         for fact, value in hello["facts"].items():
             setattr(self, fact, value)

@@ -72,14 +72,16 @@ def calls(backend: str) -> tuple[BadCall, ...]:
 class Canvas:
     """The plain, valid question that each violation changes in one way, if a backend can be asked that.
 
-    Its sizes differ on every axis, and none is a multiple of another's stride.
+    Its sizes, kernel and stride differ on every axis, but for a backend that takes `square` windows alone.
     """
 
-    def __init__(self, name: str, can: Capabilities, ndim: int) -> None:
+    def __init__(self, name: str, can: Capabilities, ndim: int, *, square: bool = False) -> None:
+        self.square = square
         self.can = can
         reductions: dict[str, Reduction] = {"max": Max(), "average": Average(), "lp": Lp(p=2.0)}
         self.reduction = reductions[name]
-        self.sizes, self.kernel, self.stride = (3, 4, 5)[:ndim], (2, 3, 2)[:ndim], (1, 2, 3)[:ndim]
+        self.sizes, self.stride = (3, 4, 5)[:ndim], (1, 2, 3)[:ndim]
+        self.kernel = (2,) * ndim if square else (2, 3, 2)[:ndim]
         self.zeros, self.ones = (0,) * ndim, (1,) * ndim
         self.x = _numbers((2, 1, *self.sizes), dtype_named("float32" if "float32" in can.dtypes else min(can.dtypes)))
         # TensorFlow on CPU takes gradients in this layout alone.
@@ -88,6 +90,10 @@ class Canvas:
     def last(self, values: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
         """The same values but on the last axis."""
         return (*values[:-1], value)
+
+    def window(self, size: int) -> tuple[int, ...]:
+        """The kernel with another size on the last axis, or on all."""
+        return (size,) * len(self.kernel) if self.square else self.last(self.kernel, size)
 
     def case(self, windows: Windows, x: np.ndarray | None = None, reduction: Reduction | None = None) -> Case | None:
         """A case, if the backend takes such windows."""
@@ -119,14 +125,14 @@ class Canvas:
 
 
 VIOLATIONS: Mapping[str, Callable[[Canvas], Case | None]] = {
-    "window larger than the input": lambda c: c.sliding(kernel=c.last(c.kernel, c.sizes[-1] + 1)),
+    "window larger than the input": lambda c: c.sliding(kernel=c.window(c.sizes[-1] + 1)),
     "window larger than the input, first axis": lambda c: c.sliding(kernel=(c.sizes[0] + 1, *c.kernel[1:])),
     "window larger than the input by its dilation": lambda c: c.sliding(dilation=c.last(c.ones, c.sizes[-1])),
-    "window of 2^31": lambda c: c.sliding(kernel=c.last(c.kernel, 2**31)),
-    "window of 2^63 - 1": lambda c: c.sliding(kernel=c.last(c.kernel, 2**63 - 1)),
-    "window of 2^64": lambda c: c.sliding(kernel=c.last(c.kernel, 2**64)),
-    "kernel 0": lambda c: c.sliding(kernel=c.last(c.kernel, 0)),
-    "kernel -2": lambda c: c.sliding(kernel=c.last(c.kernel, -2)),
+    "window of 2^31": lambda c: c.sliding(kernel=c.window(2**31)),
+    "window of 2^63 - 1": lambda c: c.sliding(kernel=c.window(2**63 - 1)),
+    "window of 2^64": lambda c: c.sliding(kernel=c.window(2**64)),
+    "kernel 0": lambda c: c.sliding(kernel=c.window(0)),
+    "kernel -2": lambda c: c.sliding(kernel=c.window(-2)),
     "stride 0": lambda c: c.sliding(stride=c.last(c.stride, 0)),
     "stride -1": lambda c: c.sliding(stride=c.last(c.stride, -1)),
     "dilation 0": lambda c: c.sliding(dilation=c.last(c.ones, 0)),
@@ -136,7 +142,7 @@ VIOLATIONS: Mapping[str, Callable[[Canvas], Case | None]] = {
     "windows that read padding alone": lambda c: c.sliding(padding=c.last(_both(c.zeros), (c.kernel[-1],) * 2)),
     "a window that reads padding alone, after": lambda c: c.sliding(stride=c.ones, padding=c.last(_both(c.zeros), (0, c.kernel[-1]))),
     "ceil mode with SAME": lambda c: c.sliding(padding="same_upper", ceil_mode=True),
-    "a kernel of higher rank than x": lambda c: c.sliding(kernel=(*c.kernel, 1), stride=(*c.stride, 1)),
+    "a kernel of higher rank than x": lambda c: c.sliding(kernel=(*c.kernel, c.kernel[-1]), stride=(*c.stride, 1)),
     "a kernel of lower rank than x": lambda c: c.sliding(x=c.x[..., None]),
     "no spatial axis": lambda c: c.sliding(x=c.x.reshape(2, -1)),
     "an axis of size 0": lambda c: c.sliding(x=c.x[..., :0]),
@@ -161,19 +167,25 @@ VIOLATIONS: Mapping[str, Callable[[Canvas], Case | None]] = {
 }
 """What a case can get wrong, and the case that does, or None where a backend cannot be asked that."""
 
+OF_STRANGERS = frozenset({
+    "window larger than the input", "window larger than the input, first axis", "window larger than the input by its dilation",
+    "stride 0", "a kernel of higher rank than x", "a kernel of lower rank than x",
+})  # fmt: skip
+"""The violations that a stranger's adapter, which promised nothing about invalid input, has to see too."""
 
-def plain_cases(capabilities: Mapping[str, Any]) -> Iterator[Case]:
+
+def plain_cases(capabilities: Mapping[str, Any], *, square: bool = False) -> Iterator[Case]:
     """The valid cases that violations change, as far as a backend can be asked them."""
     for name, can in ((name, Capabilities.of(can)) for name, can in sorted(capabilities.items())):
-        yield from (case for ndim in sorted(can.ndims) if (case := Canvas(name, can, ndim).sliding()) is not None)
+        yield from (case for ndim in sorted(can.ndims) if (case := Canvas(name, can, ndim, square=square).sliding()) is not None)
 
 
-def bad_cases(violation: str, capabilities: Mapping[str, Any]) -> Iterator[Case]:
+def bad_cases(violation: str, capabilities: Mapping[str, Any], *, square: bool = False) -> Iterator[Case]:
     """The cases of one violation that a backend says it can be asked, plain two-dimensional ones first."""
     declared = {name: Capabilities.of(can) for name, can in capabilities.items()}
     for ndim in (2, 1, 3):
         for name, can in sorted(declared.items()):
-            case = VIOLATIONS[violation](Canvas(name, can, ndim)) if ndim in can.ndims else None
+            case = VIOLATIONS[violation](Canvas(name, can, ndim, square=square)) if ndim in can.ndims else None
             if case is not None and case.output == "gradient":
                 yield case
             elif case is not None:

@@ -59,9 +59,17 @@ def test_a_stranger_is_asked_what_it_says_it_can():
     )
 
 
-def test_plain_cases_are_valid():
+@pytest.mark.parametrize("violation", sorted(bad_calls.OF_STRANGERS - {"window larger than the input, first axis"}))
+def test_square_windows_stay_square(violation):
+    """A stranger that takes square windows alone is asked with those."""
+    cases = list(bad_calls.bad_cases(violation, {"max": {**STRANGER, "dilation": True}}, square=True))
+    assert [len(set(case.spec.windows.kernel)) for case in cases] == [1]
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_plain_cases_are_valid(square):
     """What the violations change is valid to begin with."""
     everything = {**STRANGER, "ndims": {1, 2, 3}}
-    cases = list(bad_calls.plain_cases({"max": everything, "average": everything, "lp": everything}))
+    cases = list(bad_calls.plain_cases({"max": everything, "average": everything, "lp": everything}, square=square))
     assert len(cases) == 9
     assert [case.spec.check(case.spatial) for case in cases] == [None] * 9
