@@ -59,13 +59,16 @@ class Torch:
         self.version = torch.__version__
         self.compiled = "compile" in variant
         self.capabilities = torch_plan.capabilities(cuda=self.place_on == "cuda")
+        self.volumes = self.compiled and hasattr(torch._decomp.decompositions, "adaptive_max_pool3d")
         self._compiled = functools.lru_cache(maxsize=COMPILED)(self._compile)
 
     # --- the protocol ---------------------------------------------------------------------------
 
     def gap(self, case: Case) -> str | None:
         """Why this case cannot be asked: no argument says it, or PyTorch refuses it."""
-        return torch_plan.unsayable(case) or torch_plan.refused(case, cuda=self.place_on == "cuda", compiled=self.compiled)
+        return torch_plan.unsayable(case) or torch_plan.refused(
+            case, cuda=self.place_on == "cuda", compiled=self.compiled, volumes=self.volumes
+        )
 
     def bind(self, case: Case) -> Callable[[], Any]:
         """Place the arrays and compile; what comes back is PyTorch's call, and waits for its device."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from backends.interface import Capabilities, Case, Unsupported
 from backends.plan import Call, literal
-from backends.spec import SAME, Adaptive, Average, Global, Lp, Max, Sliding
+from backends.spec import SAME, Adaptive, Average, Global, Lp, Max, Sliding, Windows
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8")
@@ -120,7 +120,7 @@ def unsayable(case: Case) -> str | None:
     if isinstance(windows, Sliding):
         pads = _pads(case, windows)
         if any(before != after for before, after in pads):
-            return f"cannot say: {function(case)} pads both ends of an axis alike, and {pads} differs"
+            return f"cannot say: {function(case)} pads both ends of an axis alike"
         if isinstance(reduction, Lp) and any(before for before, _ in pads):
             return f"cannot say: {function(case)} takes no padding"
         if not isinstance(reduction, Max) and set(windows.dilation) != {1}:
@@ -130,47 +130,56 @@ def unsayable(case: Case) -> str | None:
     return None
 
 
-def refused(case: Case, *, cuda: bool, compiled: bool) -> str | None:
-    """Why PyTorch raises when it is asked a valid case; None if it answers."""
+def refused(case: Case, *, cuda: bool, compiled: bool, volumes: bool) -> str | None:
+    """Why PyTorch raises when it is asked a valid case; None if it answers.
+
+    `volumes`: whether inductor has its own adaptive max pooling in 3-D.
+    """
     reduction, windows, dtype = case.spec.reduction, case.spec.windows, case.x.dtype.name
-    if isinstance(windows, Sliding) and not isinstance(reduction, Lp):
-        for (pad, _), kernel in zip(_pads(case, windows), windows.kernel, strict=True):
-            if pad > kernel // 2:
-                return f"refuses: padding should be at most half of the kernel size, but got padding={pad} and kernel_size={kernel}"
+    padded = isinstance(windows, Sliding) and not isinstance(reduction, Lp)
+    if padded and any(pad > kernel // 2 for (pad, _), kernel in zip(_pads(case, windows), windows.kernel, strict=True)):
+        return f"refuses: {function(case)} takes no padding above half of the kernel, dilated or not"
     if dtype in INTEGERS:
-        return _integers_refused(case, compiled=compiled)
-    if isinstance(windows, Sliding) and function(case) in ("avg_pool3d", "lp_pool3d"):
-        for size, kernel in zip(case.spatial, windows.kernel, strict=False):
-            if size < kernel:
-                return f"refuses: avg_pool3d takes no kernel larger than the input, {kernel} over {size}, padded or in ceil mode"
-    if dtype in HALF and not cuda and function(case) in ("avg_pool3d", "lp_pool3d") and not (compiled and _generated(case)):
-        return f"refuses: avg_pool3d is not implemented on CPU for {dtype}"
+        return _integers_refused(case, windows, volumes) if compiled else _integers_refused_eagerly(case, windows)
+    if function(case) not in ("avg_pool3d", "lp_pool3d"):
+        return None
+    if isinstance(windows, Sliding) and any(kernel > size for kernel, size in zip(windows.kernel, case.spatial, strict=False)):
+        return f"refuses: {function(case)} takes no kernel larger than the input, padded or not"
+    if dtype in HALF and not cuda and not (compiled and _generated(windows)):
+        return f"refuses: {function(case)} is not implemented on CPU for {dtype}" + " and this window" * compiled
     return None
 
 
-def _generated(case: Case) -> bool:
+def _generated(windows: Windows) -> bool:
     """Whether inductor writes a sliding average itself, and so takes dtypes that the eager kernel does not."""
-    windows = case.spec.windows
     return not isinstance(windows, Sliding) or math.prod(windows.kernel) <= UNROLLED or windows.kernel == windows.stride
 
 
-def _integers_refused(case: Case, *, compiled: bool) -> str | None:
-    windows, dtype = case.spec.windows, case.x.dtype.name
+def _integers_refused_eagerly(case: Case, windows: Windows) -> str | None:
+    dtype = case.x.dtype
+    if not isinstance(windows, Sliding):
+        return f"refuses: {function(case)} is not implemented for {dtype.name}"
+    if function(case) == "max_pool1d" and case.output == "values":
+        return f"refuses: max_pool1d is not implemented for {dtype.name} without return_indices"
+    # The kernel's vectors count taps in integers as wide as the elements.
+    limit = 2 ** (8 * dtype.itemsize - 1) - 1
+    if math.prod(case.spatial) > limit and _runs_channels_last(case):
+        return f"refuses: {function(case)} over channels_last memory takes at most {limit} elements a channel of {dtype.name}"
+    return None
+
+
+def _integers_refused(case: Case, windows: Windows, volumes: bool) -> str | None:
+    """What inductor does not write itself goes to the eager kernel, which refuses integers."""
     if isinstance(windows, Sliding):
-        if not compiled and function(case) == "max_pool1d" and case.output == "values":
-            return f"refuses: max_pool1d is not implemented for {dtype} without return_indices"
-        # Its vectors count taps in integers as wide as the elements.
-        limit = 2 ** (8 * case.x.dtype.itemsize - 1) - 1
-        if math.prod(case.spatial) > limit and not (compiled and math.prod(windows.kernel) <= UNROLLED) and _runs_channels_last(case):
-            return f"refuses: {function(case)} over channels_last memory takes at most {limit} elements a channel of {dtype}"
         return None
-    if not compiled:
-        return f"refuses: {function(case)} is not implemented for {dtype}"
-    if isinstance(windows, Global) or not any(n % bins for n, bins in zip(case.spatial, windows.output_size, strict=False) if bins > 0):
-        return None
-    widest = math.prod(-(-(n + bins - 1) // bins) for n, bins in zip(case.spatial, windows.output_size, strict=False) if bins > 0)
-    if dtype == "int64" or len(case.spatial) == 3 or widest > UNROLLED:
-        return f"refuses: {function(case)} is not implemented for {dtype} where the bins differ in size"
+    refusal = f"refuses: {function(case)} is not implemented for {case.x.dtype.name}"
+    bins = (1,) * len(case.spatial) if isinstance(windows, Global) else windows.output_size
+    uneven = [(size, count) for size, count in zip(case.spatial, bins, strict=False) if count > 0 and size % count]
+    if len(case.spatial) == 3 and not volumes:
+        return refusal
+    widest = math.prod(-(-(size + count - 1) // count) for size, count in zip(case.spatial, bins, strict=False) if count > 0)
+    if uneven and (case.x.dtype == np.int64 or len(case.spatial) == 3 or widest > UNROLLED):
+        return f"{refusal} where bins differ in size" + " and are large" * (widest > UNROLLED)
     return None
 
 

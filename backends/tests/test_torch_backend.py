@@ -52,10 +52,10 @@ def question(
     return case.replace(output=output)
 
 
-def questions(*, cuda: bool = False, compiled: bool = False) -> list:
-    """One case for each combination of what the capabilities declare and no gap excludes."""
+def questions() -> list:
+    """One case for each combination of what the plain variant declares and no gap excludes."""
     cases = []
-    for name, can in torch_plan.capabilities(cuda=cuda).items():
+    for name, can in torch_plan.capabilities(cuda=False).items():
         asked = {
             "max": [(Max(), windows) for windows in (SLIDING, CEIL, SAME, DILATED, ADAPTIVE, GLOBAL)],
             "average": [
@@ -72,7 +72,7 @@ def questions(*, cuda: bool = False, compiled: bool = False) -> list:
             if dtype in torch_plan.HALF and deviates_in_half(reduction, windows, rank, output):
                 continue
             case = question(PoolSpec(reduction=reduction, windows=windows[rank]), (2, 3, *SPATIAL[rank]), dtype, layout, output)
-            if torch_plan.unsayable(case) or torch_plan.refused(case, cuda=cuda, compiled=compiled):
+            if torch_plan.unsayable(case) or torch_plan.refused(case, cuda=False, compiled=False, volumes=False):
                 continue
             cases.append(named(case))
     return cases
@@ -258,13 +258,35 @@ def test_refused_calls_raise(eager, name: str) -> None:
         backends.run(eager, case)
 
 
-@pytest.mark.parametrize("name", ["padding", "3-D kernels over small inputs"])
+REFUSED_COMPILED = {
+    **{name: REFUSED[name] for name in ("padding", "3-D kernels over small inputs")},
+    "uneven bins of int64": (PoolSpec(reduction=Max(), windows=ADAPTIVE[1]), (1, 2, 7), "int64", "values"),
+    "uneven bins in 3-D": (PoolSpec(reduction=Max(), windows=ADAPTIVE[3]), (1, 2, 4, 5, 3), "int8", "values"),
+    "large uneven bins": (PoolSpec(reduction=Max(), windows=EVEN[2]), (1, 2, 18, 17), "uint8", "values"),
+    "large windows of half averages": (
+        PoolSpec(reduction=Average(), windows=Sliding(kernel=(3, 3, 3), stride=(1, 1, 1))), (1, 2, 4, 3, 3), "float16", "values",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED_COMPILED)
 def test_refused_calls_raise_when_compiled(compiled, name: str) -> None:
-    """What a compiled variant refuses raises too, while it is traced."""
-    case = refusal_of(name)
+    """What a compiled variant refuses raises too, when it is traced or when it falls back to the eager kernel."""
+    spec, shape, dtype, output = REFUSED_COMPILED[name]
+    case = question(spec, shape, dtype, output=output)
     assert (compiled.gap(case) or "").startswith("refuses: ")
     with pytest.raises(RuntimeError):
         backends.run(compiled, case)
+
+
+@pytest.mark.parametrize("name", ["integers without indices", "adaptive integers", "volumes of int8", "half averages in 3-D"])
+def test_inductor_takes_more_types_than_eager(compiled, name: str) -> None:
+    """What inductor writes itself is no gap of a compiled variant, though the eager kernel refuses it."""
+    case = refusal_of(name)
+    if name == "adaptive integers":
+        case = case.replace(x=case.x.astype(np.int32))
+    assert compiled.gap(case) is None
+    assert_conforms(case, backends.run(compiled, case))
 
 
 def test_int8_is_limited_by_its_strides(eager) -> None:
