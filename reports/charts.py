@@ -126,6 +126,46 @@ def lines(
     return _both(spec(640 if across == 1 else 780 // across - 10, across), spec(270, 1), label)
 
 
+def trends(points: Sequence[Mapping[str, Any]], upgrades: Sequence[Mapping[str, Any]], names: Sequence[str], *, label: str) -> Markup:
+    """Times run after run; a point has series, created, median, low and high (ms), an upgrade created and text."""
+    low, high = min(point["low"] for point in points) / 1.15, max(point["high"] for point in points) * 1.15
+    scale = {"type": "log", "domain": [low, high], "nice": False}
+
+    def spec(width: int, columns: int) -> dict[str, Any]:
+        across = {
+            "field": "created",
+            "type": "temporal",
+            "title": "when the run began",
+            "axis": {"labelOverlap": "greedy", "format": "%Y-%m-%d", "tickCount": width // 110},
+        }
+        ticks = {"values": _round(low, high), "format": "~g"}
+        up = {"field": "median", "type": "quantitative", "title": "time of one call (ms, logarithmic)", "scale": scale, "axis": ticks}
+        colour = _series(names, columns)
+        values = {"values": list(points)}
+        bounds = {"y": {**up, "field": "low"}, "y2": {"field": "high"}}
+        layers: list[dict[str, Any]] = [
+            {"data": values, "mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {"x": across, "y": up, "color": colour["color"]}},
+            {"data": values, "mark": {"type": "rule", "strokeWidth": 2}, "encoding": {"x": across, **bounds, "color": colour["color"]}},
+            {
+                "data": values,
+                "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
+                "encoding": {"x": across, "y": up, **colour},
+            },
+        ]
+        if upgrades:
+            told = {"text": {"field": "text", "type": "nominal"}, "y": {"value": 10}}
+            marked = {"values": list(upgrades)}
+            rule = {"type": "rule", "strokeDash": [4, 3], "color": "var(--muted)"}
+            text = {"type": "text", "align": "right", "dx": -4, "color": "var(--muted)", "limit": round(width * 0.6)}
+            layers += [
+                {"data": marked, "mark": rule, "encoding": {"x": across}},
+                {"data": marked, "mark": text, "encoding": {"x": across, **told}},
+            ]
+        return {"width": width, "height": 200, "layer": layers}
+
+    return _both(spec(700, 3), spec(250, 1), label)
+
+
 def bars(values: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]], *, y: Mapping[str, Any], label: str) -> Markup:
     """Numbers as horizontal bars with intervals; a bar has title, value, low and high, a reference title and value."""
     names = [value["title"] for value in values]

@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 from reports import charts, gallery, speed, words
 from reports.deviations import MEANING, STATES, asked_again, clipped
 from reports.gallery import Exhibit, Picture
+from reports.history import Past, Trend
 from reports.matrix import Cell, Row
 from reports.record import Mutant, Problem
 from reports.summary import Run, Summary
@@ -29,6 +30,7 @@ from reports.summary import Run, Summary
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_HTML = 5_000_000
 MOST_MARKDOWN = 60_000
+MOST_TRENDS = 12
 TABLES_SCHEMA = 1
 
 
@@ -56,6 +58,8 @@ class View:
     shown: tuple[tuple[str, str, str], ...]
     mutants: tuple[Mutant, ...]
     environment: tuple[tuple[str, str], ...]
+    past: Past | None
+    changes: tuple[Plot, ...]
 
 
 @functools.cache
@@ -96,15 +100,15 @@ def shown_width(row: Sequence[Picture], _: Picture) -> int:
 # --- HTML ---------------------------------------------------------------------------------------
 
 
-def html(summary: Summary, folders: Sequence[Path], made: str) -> tuple[str, list[Problem]]:
+def html(summary: Summary, folders: Sequence[Path], made: str, pasts: Mapping[str, Past] | None = None) -> tuple[str, list[Problem]]:
     """The whole page, under 5 MB, and what of the experiments' files could not be drawn.
 
-    A page that would be larger leaves out pictures first, and says so.
+    `pasts` are what a history knows of each environment, by id. A page that would be larger leaves out pictures first, and says so.
     """
     for pictures, cut in ((True, ""), (False, "Pictures were left out: with them the page would be larger than 5 MB.")):
         views, problems = [], []
         for run in summary.runs:
-            view, wrong = _view(run, folders, pictures)
+            view, wrong = _view(run, folders, pictures, (pasts or {}).get(run.environment.id))
             views.append(view)
             problems += wrong
         page = _page(summary, views, [*summary.problems, *problems], made, cut)
@@ -153,7 +157,7 @@ def _rows(run: Run) -> Iterator[Row]:
         yield from rows
 
 
-def _view(run: Run, folders: Sequence[Path], pictures: bool) -> tuple[View, list[Problem]]:
+def _view(run: Run, folders: Sequence[Path], pictures: bool, past: Past | None) -> tuple[View, list[Problem]]:
     exhibits, problems = gallery.exhibits(run.experiments, folders, pictures=pictures)
     has_matrix = any(cell.state != "not run" for row in _rows(run) for cell in row.cells)
     machine = run.environment
@@ -165,6 +169,7 @@ def _view(run: Run, folders: Sequence[Path], pictures: bool) -> tuple[View, list
         ("matrix", "Conformance", has_matrix),
         ("divergences", "Deviations", bool(run.deviations)),
         ("speed", "Speed", run.speed is not None),
+        ("history", "History", past is not None),
         ("gallery", "What pooling does", bool(exhibits)),
         ("porting", "Porting", bool(run.porting)),
         ("laws", "Laws", bool(run.laws)),
@@ -185,6 +190,8 @@ def _view(run: Run, folders: Sequence[Path], pictures: bool) -> tuple[View, list
         shown=tuple(gallery.summary(run.experiments)),
         mutants=tuple(sorted(run.mutants, key=lambda mutant: (mutant.killed_by is not None, mutant.family, mutant.mutant))),
         environment=tuple(_environment(run)),
+        past=past,
+        changes=tuple(_changes(past)) if past else (),
     )
     return view, problems
 
@@ -236,6 +243,31 @@ def _plots(found: speed.Speed) -> Iterator[Plot]:
             chart=charts.lines(
                 [("", points)], names, x={"title": axis}, y={"title": "time of one call (ms, logarithmic)", "log": True}, label=label
             ),
+        )
+
+
+def _changes(past: Past) -> Iterator[Plot]:
+    """A chart for each workload, those first that changed most from the last run but one to the last."""
+    together: dict[tuple[str, str], list[Trend]] = {}
+    for trend in past.trends:
+        together.setdefault((trend.workload, trend.setting), []).append(trend)
+    by_change = sorted(together.items(), key=lambda item: -max(abs(math.log(trend.change)) for trend in item[1]))
+    for (workload, setting), trends in by_change[:MOST_TRENDS]:
+        points = [
+            {
+                "series": trend.series, "created": point.created, "median": point.median * 1e3,
+                "low": (point.low or point.median) * 1e3, "high": (point.high or point.median) * 1e3,
+            }
+            for trend in trends
+            for point in trend.points
+        ]  # fmt: skip
+        marks = {(when, f"{trend.backend.partition(':')[0]} {version}") for trend in trends for when, version in trend.upgrades}
+        upgrades = [{"created": when, "text": text} for when, text in sorted(marks)]
+        names = [trend.series for trend in trends]
+        yield Plot(
+            title=f"{workload}, {setting}",
+            caption="",
+            chart=charts.trends(points, upgrades, names, label=f"Times of {workload} on {words.listed(names)}, run after run"),
         )
 
 

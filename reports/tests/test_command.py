@@ -1,5 +1,6 @@
 """python -m reports, as it is run."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -80,6 +81,28 @@ def test_folders_of_two_machines_are_kept_apart(tmp_path, run):
     page = (report / "index.html").read_text()
     assert len(out.splitlines()) == 3 and "2 environments recorded here" in page
     assert page.count('id="aaaa11112222-matrix"') == page.count('id="bbbb33334444-matrix"') == 1
+
+
+def test_a_history_becomes_trends(tmp_path, capsys):
+    """Two runs kept in one database are drawn as trends, each with its link."""
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        samples.whole_run(folder, dataclasses.replace(samples.HERE, created=f"2026-03-0{number}T10:00:00+00:00"))
+        arguments = ["--records", str(folder), "--output", str(tmp_path / "report"), "--history", str(tmp_path / "runs.sqlite")]
+        assert command.main([*arguments, "--link", f"https://ci.example/{number}"]) == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert capsys.readouterr().err == "" and page.count('<div class="chart chart-wide">') == 1 + 3 + len(samples.WORKLOADS)
+    assert 'href="https://ci.example/1"' in page and 'href="https://ci.example/2"' in page
+
+
+def test_a_history_that_cannot_be_used_costs_only_itself(tmp_path, capsys):
+    """A file that is no database is named, on standard error and on the page; the report is made."""
+    samples.whole_run(tmp_path)
+    (tmp_path / "text").write_text("no database, though long enough to be mistaken for one. " * 30)
+    status = command.main(["--records", str(tmp_path), "--output", str(tmp_path / "report"), "--history", str(tmp_path / "text")])
+    assert status == 0 and "name another file; this one is left as it is" in capsys.readouterr().err
+    assert "name another file; this one is left as it is" in (tmp_path / "report" / "index.html").read_text()
 
 
 def test_no_framework_is_imported(tmp_path):
