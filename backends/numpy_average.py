@@ -11,8 +11,10 @@ import numpy as np
 from backends.numpy_kernels import SUM, reduce_axes, spread_axes
 from backends.numpy_numbers import reciprocal, widen
 from backends.numpy_plan import Axis, divisors, ranges
-from backends.numpy_pooling import Block, Index, Plan, Question, accumulator, lengths, pieces
+from backends.numpy_pooling import OVERFLOW, Block, Index, Plan, Question, accumulator, lengths, pieces
 from backends.numpy_program import Builder, Program, copy
+
+Shape = tuple[int, ...]
 
 
 def values(question: Question) -> Plan:
@@ -23,10 +25,10 @@ def values(question: Question) -> Plan:
     factor, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
     factor = question.in_order(factor)
 
-    def write(inputs: tuple[int, ...], outputs: tuple[int, ...], factors: tuple[int, ...], windows: tuple[Axis | None, ...]) -> Program:
+    def write(inputs: Shape, outputs: Shape, factors: Shape, windows: tuple[Axis | None, ...], finite: bool) -> Program:
         build = Builder({"x": inputs, "y": outputs, "factor": factors})
         total = "y" if acc == dtype else None
-        total = reduce_axes(build, SUM, widen(build, "x", dtype, acc), windows, acc, total)
+        total = reduce_axes(build, SUM, widen(build, "x", dtype, acc, finite=finite), windows, acc, total)
         build.emit(np.multiply, total, "factor", out=total)
         if exponent:
             build.emit(np.ldexp, total, exponent, out=total)
@@ -38,11 +40,10 @@ def values(question: Question) -> Plan:
     blocks = []
     for outputs, inputs, windows in pieces(question.axes, question.counts, acc.itemsize, question.block):
         factors = broadcast_part(outputs, factor)
-        program = programs(lengths(inputs), lengths(outputs), lengths(factors), windows)
-        blocks.append(Block(program=program, parts={"x": inputs, "y": outputs, "factor": factors}))
-    return Plan(
-        shape=question.counts, dtype=dtype, arrays={"x": question.x, "factor": factor}, blocks=blocks, traps=("over", "invalid"), linear="x"
-    )
+        key = (lengths(inputs), lengths(outputs), lengths(factors), windows)
+        parts = {"x": inputs, "y": outputs, "factor": factors}
+        blocks.append(Block(program=programs(*key, True), parts=parts, slow=functools.partial(programs, *key, False)))
+    return Plan(shape=question.counts, dtype=dtype, arrays={"x": question.x, "factor": factor}, blocks=blocks, traps=OVERFLOW, linear="x")
 
 
 def broadcast_part(index: Index, array: np.ndarray) -> Index:
@@ -59,12 +60,12 @@ def gradient(question: Question) -> Plan:
     factor, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
     factor = question.in_order(factor)
 
-    def write(inputs: tuple[int, ...], outputs: tuple[int, ...], factors: tuple[int, ...], windows: tuple[Axis | None, ...]) -> Program:
+    def write(inputs: Shape, outputs: Shape, factors: Shape, windows: tuple[Axis | None, ...], finite: bool) -> Program:
         build = Builder({"g": inputs, "y": outputs, "factor": factors})
         if 0 in inputs:
             build.emit(copy, 0, out="y")
             return build.program()
-        wide = widen(build, "g", dtype, acc)
+        wide = widen(build, "g", dtype, acc, finite=finite)
         terms = build.buffer(inputs, acc) if wide == "g" else wide
         build.emit(np.multiply, wide, "factor", out=terms)
         if exponent:
@@ -90,13 +91,14 @@ def gradient(question: Question) -> Plan:
             left.append(windows)
         elements = tuple(slice(first, last) for first, last in combination)
         factors = broadcast_part(tuple(meet), factor)
-        program = programs(lengths(tuple(meet)), lengths(elements), lengths(factors), tuple(left))
-        blocks.append(Block(program=program, parts={"g": tuple(meet), "y": elements, "factor": factors}))
+        key = (lengths(tuple(meet)), lengths(elements), lengths(factors), tuple(left))
+        parts = {"g": tuple(meet), "y": elements, "factor": factors}
+        blocks.append(Block(program=programs(*key, True), parts=parts, slow=functools.partial(programs, *key, False)))
     return Plan(
         shape=question.x.shape,
         dtype=dtype,
         arrays={"g": question.g, "factor": factor},
         blocks=blocks,
-        traps=("over", "invalid"),
+        traps=OVERFLOW,
         linear="g",
     )

@@ -42,6 +42,11 @@ def maximum(dtype: np.dtype) -> Reduction:
     return Reduction(ufunc=np.maximum, identity=dtype.type(least), idempotent=True)
 
 
+def minimum(dtype: np.dtype) -> Reduction:
+    """The minimum, with the greatest value of an integer dtype."""
+    return Reduction(ufunc=np.minimum, identity=dtype.type(np.iinfo(dtype).max), idempotent=True)
+
+
 def along(axis: int, part: slice) -> tuple[slice, ...]:
     """An index that takes a slice of one axis and all of those before and after it."""
     return (*(slice(None),) * axis, part)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backends.numpy_kernels import maximum, reduce_axes
-from backends.numpy_numbers import decode, encode, integer_of
+from backends.numpy_kernels import maximum, minimum, reduce_axes
+from backends.numpy_numbers import decode, encode, infinity_bits, integer_of, refuse_above
 from backends.numpy_plan import Axis, Grid
 from backends.numpy_pooling import (
     OVERFLOW,
@@ -28,26 +28,51 @@ from backends.numpy_program import Builder, Operand, Program, copy
 
 
 def values(question: Question) -> Plan:
-    """One maximum an axis; half types as integer keys."""
+    """One maximum an axis; half types as integers."""
     question = question.collapsed()
     dtype = question.x.dtype
 
-    def write(inputs: tuple[int, ...], outputs: tuple[int, ...], windows: tuple[Axis | None, ...]) -> Program:
+    def write(inputs: tuple[int, ...], outputs: tuple[int, ...], windows: tuple[Axis | None, ...], ordered: bool) -> Program:
         build = Builder({"x": inputs, "y": outputs})
-        if is_half(dtype):
+        if not is_half(dtype):
+            reduce_axes(build, maximum(dtype), "x", windows, dtype, "y")
+        elif ordered:
+            _half_values(build, windows, dtype)
+        else:
             integer = integer_of(dtype)
             key = reduce_axes(build, maximum(integer), encode(build, "x", dtype), windows, integer)
             decode(build, key, dtype, "y")
-        else:
-            reduce_axes(build, maximum(dtype), "x", windows, dtype, "y")
         return build.program()
 
     programs = functools.cache(write)
-    blocks = [
-        Block(program=programs(lengths(inputs), lengths(outputs), windows), parts={"x": inputs, "y": outputs})
-        for outputs, inputs, windows in pieces(question.axes, question.counts, dtype.itemsize, question.block)
-    ]
+    blocks = []
+    for outputs, inputs, windows in pieces(question.axes, question.counts, dtype.itemsize, question.block):
+        key = (lengths(inputs), lengths(outputs), windows)
+        parts = {"x": inputs, "y": outputs}
+        blocks.append(Block(program=programs(*key, True), parts=parts, slow=functools.partial(programs, *key, False)))
     return Plan(shape=question.counts, dtype=dtype, arrays={"x": question.x}, blocks=blocks)
+
+
+def _half_values(build: Builder, windows: tuple[Axis | None, ...], dtype: np.dtype) -> None:
+    """The maximum of half floats by their bits alone, read as integers.
+
+    Those of positive floats ascend and are above those of negative ones, which descend. So the
+    largest integer is the maximum if it is positive; else all are negative, and the least one is. Only
+    a NaN with a sign bit fits neither way, and is refused.
+    """
+    integer = integer_of(dtype)
+    build.emit(refuse_above, build.view("x", np.uint16), infinity_bits(dtype) | 0x8000, out=None)
+    bits = build.view("x", integer)
+    most = reduce_axes(build, maximum(integer), bits, windows, integer)
+    least = reduce_axes(build, minimum(integer), bits, windows, integer)
+    if most == bits:
+        build.emit(copy, bits, out=build.view("y", integer))
+        return
+    negative = build.buffer(build.shapes[most], integer)
+    build.emit(np.right_shift, most, integer.type(15), out=negative)
+    build.emit(np.bitwise_xor, least, most, out=least)
+    build.emit(np.bitwise_and, least, negative, out=least)
+    build.emit(np.bitwise_xor, most, least, out=build.view("y", integer))
 
 
 def indices(question: Question) -> Plan:
