@@ -33,6 +33,7 @@ class Session:
     def __init__(self, events: Path | None) -> None:
         self.writer: Writer | None = None
         self.described: dict[str, Any] | None = None
+        self.entries: list[Any] = []
         self.json: Path | None = None
         self.names: dict[str, str] = {}
         self._events = events.open("a", encoding="utf-8") if events else None
@@ -83,6 +84,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # One framework after the other: the threads of one go on spinning for a while when the next is timed.
+    asked = list(dict.fromkeys(item.callspec.params["backend"] for item in items if _key(item)))  # type: ignore[attr-defined]
+    items.sort(key=lambda item: asked.index(item.callspec.params["backend"]) if _key(item) else -1)  # type: ignore[attr-defined]
     done: Path | None = config.getoption("--done", None)
     if done is not None:
         named = set(done.read_text(encoding="utf-8").splitlines())
@@ -230,18 +234,19 @@ def _save(config: pytest.Config, shared: Session) -> None:
     plugin = _plugin(config)
     if plugin is None or plugin.json is None or plugin.disabled:
         return
-    timed = _timed_so_far(config)
-    if not timed:
+    fresh = _timed_so_far(config)[len(shared.entries) :]
+    if not fresh:
         return
     if shared.described is None:
         # The same for a whole session, and asking takes seconds.
         commit = config.hook.pytest_benchmark_generate_commit_info(config=config)
         shared.described = {"machine_info": plugin.get_machine_info(), "commit_info": commit}
-    content = config.hook.pytest_benchmark_generate_json(config=config, benchmarks=timed, include_data=True, **shared.described)
+    content = config.hook.pytest_benchmark_generate_json(config=config, benchmarks=fresh, include_data=True, **shared.described)
+    shared.entries += content["benchmarks"]
     target = Path(plugin.json)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_suffix(".part")
-    beside.write_text(json.dumps(content, default=str), encoding="utf-8")
+    beside.write_text(json.dumps({**content, "benchmarks": shared.entries}, default=str), encoding="utf-8")
     beside.replace(target)
 
 

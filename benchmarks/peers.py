@@ -9,11 +9,12 @@ import contextlib
 import json
 import math
 import os
+import queue
 import random
-import selectors
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,6 +100,9 @@ class Peer:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
+        self.answers: queue.Queue[str] = queue.Queue()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         try:
             self.hello = self.reply()
         except Lost:
@@ -122,22 +126,26 @@ class Peer:
 
     def reply(self) -> dict[str, Any]:
         """The next answer."""
-        if self.process.stdout is None:
-            raise Lost(self.name, "has no output")
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            if not selector.select(PATIENCE):
-                raise Lost(self.name, f"did not answer for {PATIENCE:g} s")
-        line = self.process.stdout.readline()
+        try:
+            line = self.answers.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise Lost(self.name, f"did not answer for {PATIENCE:g} s") from None
         if not line:
             raise Lost(self.name, f"died with status {self.process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def _listen(self) -> None:
+        # A thread, since only a thread can wait for a pipe with a time limit on every system.
+        for line in self.process.stdout or ():
+            self.answers.put(line)
+        self.answers.put("")
+
     def close(self) -> None:
         """End the process."""
         self.process.kill()
         self.process.wait()
+        self._listener.join()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
