@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = tuple(backends.known(name) for name in given.backend or _installed())
     except ValueError as error:
         parser.error(str(error))
+    # A run that is told to end takes the processes that it started with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     records = given.records.resolve()
     if given.peers:
         from benchmarks.peers import compare

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -148,6 +149,21 @@ def test_nothing_is_lost_when_a_session_is_stopped(tmp_path, number):
     (one,) = timed(tmp_path)
     assert process.returncode != 0
     assert one.facts["workload"] == "vgg16-pool1"
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_leaves_no_process(tmp_path, number, status):
+    """Told to stop in the middle of a cell, a run ends the process that it started, and says so by its exit status."""
+    command = [sys.executable, "-m", "benchmarks", "--threads=1", f"--backend={STRANGERS}:Slow", f"--records={tmp_path}"]
+    process = subprocess.Popen([*command, "-k", "channels_first and (vgg16-pool1 or m5-wide-pool1)"], start_new_session=True)
+    end = time.monotonic() + 60
+    while not timed(tmp_path) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(60) == status
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert len(timed(tmp_path)) == 1
 
 
 def test_smoke_calls_each_benchmark_once(tmp_path):
