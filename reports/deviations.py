@@ -1,10 +1,12 @@
 """Deviations, told one by one: those that are known, and those that nobody has explained yet."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.observed import Group, full_names
+from reports.laws import refused
+from reports.observed import BAD_LAWS, Group, full_names
 from reports.record import KnownDivergence, Record, Tally
 from reports.words import slug
 
@@ -31,7 +33,8 @@ class Deviation:
     """One way in which a backend, or several, leaves the definition.
 
     `state` is the verdict of a known one, "diverges" for one that is unexplained. `seen` counts
-    the answers of this run that show it, `others` are further small cases, each with what was got.
+    the answers of this run that show it, `others` are further small cases, each with what was got,
+    `statuses` how many answered, died or raised.
     """
 
     anchor: str
@@ -51,6 +54,7 @@ class Deviation:
     native: str = ""
     replay: str = ""
     others: tuple[tuple[str, str], ...] = ()
+    statuses: tuple[tuple[str, int], ...] = ()
     documentation: str = ""
     since: str = ""
     upstream: str = ""
@@ -79,7 +83,7 @@ def told(
     rows: dict[str, list[KnownDivergence]] = {}
     for line in lines:
         rows.setdefault(line.id, []).append(line)
-    claims = {tally.law: tally.claim for tally in tallies}
+    claims = {law: refused(law) for _, law in new if law.startswith(BAD_LAWS)} | {tally.law: tally.claim for tally in tallies}
     failed = {(tally.backend, tally.law): tally for tally in tallies if tally.status == "failed"}
 
     found = [_new(backend, law, seen, claims.get(law, ""), versions) for (backend, law), seen in new.items()]
@@ -115,6 +119,7 @@ def _new(backend: str, law: str, groups: Sequence[Group], claim: str, versions: 
         versions=versions.get(backend, record.version),
         outcome=record.status,
         laws=(law,),
+        statuses=tuple(sum((group.statuses for group in groups), Counter[str]()).most_common()),
         smallest=record.case,
         expected=record.expected or "",
         actual=record.actual or "",

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from reports.observed import BAD_LAWS, outcomes
 from reports.record import Record, Tally
 
 NUMBERS = ("drawn", "filtered", "compared", "known", "vacuous", "seconds")
@@ -38,17 +39,23 @@ class LawRow:
     cells: tuple[LawCell | None, ...]
 
 
-def told(tallies: Sequence[Tally], observations: Iterable[Record], names: Sequence[str]) -> tuple[LawRow, ...]:
+def told(tallies: Sequence[Tally], observations: Sequence[Record], names: Sequence[str]) -> tuple[LawRow, ...]:
     """One row a law, one cell a backend; a law that was begun and has no tally was interrupted."""
     cells: dict[tuple[str, str], list[Tally]] = {}
     for tally in tallies:
         cells.setdefault((tally.law, tally.backend), []).append(tally)
-    claims = {tally.law: tally.claim for tally in tallies}
+    claims = {record.law: refused(record.law) for record in observations if record.law.startswith(BAD_LAWS)}
+    claims |= {tally.law: tally.claim for tally in tallies}
     begun = Counter((record.law, record.backend) for record in observations)
+
+    failing = {(record.law, record.backend) for record in observations if _unexplained(record)}
 
     def cell(law: str, name: str) -> LawCell | None:
         if (law, name) in cells:
             return _together(cells[law, name])
+        if (law, name) in begun and law.startswith(BAD_LAWS):
+            # Each bad call is a test of its own, so that no tally sums them up.
+            return LawCell(backend=name, status="failed" if (law, name) in failing else "passed", compared=begun[law, name])
         if (law, name) in begun:
             why = "it has no tally: the run ended before it did"
             return LawCell(backend=name, status="interrupted", compared=begun[law, name], message=why)
@@ -58,9 +65,18 @@ def told(tallies: Sequence[Tally], observations: Iterable[Record], names: Sequen
     return tuple(LawRow(law=law, claim=claims.get(law, ""), cells=tuple(cell(law, name) for name in names)) for law in laws)
 
 
+def refused(law: str) -> str:
+    """The claim of a law that makes bad calls."""
+    return f"What is invalid raises an exception: {law.replace('_', ' ')}s."
+
+
 def having(rows: Iterable[LawRow], status: str) -> list[tuple[str, str]]:
     """(law, backend) of each cell with a status."""
     return [(row.law, cell.backend) for row in rows for cell in row.cells if cell is not None and cell.status == status]
+
+
+def _unexplained(record: Record) -> bool:
+    return any(sort == "new" for sort, _ in outcomes(record))
 
 
 def _together(tallies: Sequence[Tally]) -> LawCell:

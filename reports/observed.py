@@ -6,6 +6,7 @@ everything else works on these counts.
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ class Group:
     smallest: Record
     few: list[Record] = field(default_factory=list)
     laws: set[str] = field(default_factory=set)
+    statuses: Counter[str] = field(default_factory=Counter)
     count: int = 0
     answers: int = 0
 
@@ -95,6 +97,7 @@ def grouped(records: Iterable[Record]) -> list[Group]:
                 elif smaller:
                     group.few[-1] = record
             group.count += 1
+            group.statuses[record.status] += 1
             group.answers += place == 0
             group.laws.add(record.law)
     return list(groups.values())

@@ -19,28 +19,29 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from reports import charts, gallery, speed, words
+from reports import gallery, plots, speed, words
 from reports.deviations import MEANING, STATES, asked_again, clipped
 from reports.gallery import Exhibit, Picture
-from reports.history import Past, Trend
+from reports.history import Past
 from reports.matrix import Cell, Row
+from reports.plots import Plot
 from reports.record import Mutant, Problem
 from reports.summary import Run, Summary
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_HTML = 5_000_000
 MOST_MARKDOWN = 60_000
-MOST_TRENDS = 12
 TABLES_SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plot:
-    """A chart of timings."""
+class Family:
+    """The seeded defects of one family: how many were seen, and how long the slowest took (seconds)."""
 
-    title: str
-    caption: str
-    chart: Markup
+    name: str
+    seeded: int
+    seen: int
+    slowest: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ class View:
     exhibits: tuple[Exhibit, ...]
     shown: tuple[tuple[str, str, str], ...]
     mutants: tuple[Mutant, ...]
+    families: tuple[Family, ...]
     environment: tuple[tuple[str, str], ...]
     past: Past | None
     changes: tuple[Plot, ...]
@@ -185,15 +187,22 @@ def _view(run: Run, folders: Sequence[Path], pictures: bool, past: Past | None) 
         versions={row.name: row.version for row in run.backends},
         sections=tuple((anchor, text) for anchor, text, there in sections if there),
         has_matrix=has_matrix,
-        plots=tuple(_plots(run.speed)) if run.speed else (),
+        plots=tuple(plots.of_speed(run.speed)) if run.speed else (),
         exhibits=tuple(exhibits),
         shown=tuple(gallery.summary(run.experiments)),
         mutants=tuple(sorted(run.mutants, key=lambda mutant: (mutant.killed_by is not None, mutant.family, mutant.mutant))),
+        families=tuple(_families(run.mutants)),
         environment=tuple(_environment(run)),
         past=past,
-        changes=tuple(_changes(past)) if past else (),
+        changes=tuple(plots.of_history(past)) if past else (),
     )
     return view, problems
+
+
+def _families(mutants: Sequence[Mutant]) -> Iterator[Family]:
+    for name, members in _by(sorted(mutants, key=lambda mutant: mutant.family), "family"):
+        seen = [mutant for mutant in members if mutant.killed_by]
+        yield Family(name=name, seeded=len(members), seen=len(seen), slowest=max((mutant.seconds for mutant in members), default=0.0))
 
 
 def _environment(run: Run) -> Iterator[tuple[str, str]]:
@@ -210,65 +219,6 @@ def _environment(run: Run) -> Iterator[tuple[str, str]]:
     if run.loads:
         yield "Load", f"{min(run.loads):g} to {max(run.loads):g}, when a process began to record"
     yield "Notes", "; ".join(machine.notes)
-
-
-def _plots(found: speed.Speed) -> Iterator[Plot]:
-    for setting in dict.fromkeys(block.setting for block in found.blocks):
-        blocks = [block for block in found.blocks if block.setting == setting]
-        rows = [
-            {
-                "workload": block.workload, "series": entry.timing.series, "median": entry.timing.spread.median,
-                "low": entry.timing.spread.q1, "high": entry.timing.spread.q3,
-            }
-            for block in blocks
-            for entry in block.entries
-        ]  # fmt: skip
-        names = words.ordered((entry.timing.series for block in blocks for entry in block.entries), ())
-        label = f"Times of {words.plural(len(blocks), 'workload')} on {words.listed(names)}; the table below has the numbers"
-        yield Plot(
-            title=setting[0].upper() + setting[1:],
-            caption="A mark is the median of a workload's rounds, the bar across it their middle half.",
-            chart=charts.intervals(rows, names, label=label),
-        )
-    for scaling in found.scaling:
-        points = [
-            {"series": name, "x": position, "y": seconds * 1e3} for name, line in scaling.lines for position, seconds in line
-        ]  # fmt: skip
-        names = [name for name, _ in scaling.lines]
-        axis = "threads" if scaling.family.startswith("threads: ") else scaling.family
-        label = f"Time over {axis} of {words.listed(names)}"
-        yield Plot(
-            title=f"Time over {scaling.family}, {scaling.setting}",
-            caption="Where curves part, so do the algorithms.",
-            chart=charts.lines(
-                [("", points)], names, x={"title": axis}, y={"title": "time of one call (ms, logarithmic)", "log": True}, label=label
-            ),
-        )
-
-
-def _changes(past: Past) -> Iterator[Plot]:
-    """A chart for each workload, those first that changed most from the last run but one to the last."""
-    together: dict[tuple[str, str], list[Trend]] = {}
-    for trend in past.trends:
-        together.setdefault((trend.workload, trend.setting), []).append(trend)
-    by_change = sorted(together.items(), key=lambda item: -max(abs(math.log(trend.change)) for trend in item[1]))
-    for (workload, setting), trends in by_change[:MOST_TRENDS]:
-        points = [
-            {
-                "series": trend.series, "created": point.created, "median": point.median * 1e3,
-                "low": (point.low or point.median) * 1e3, "high": (point.high or point.median) * 1e3,
-            }
-            for trend in trends
-            for point in trend.points
-        ]  # fmt: skip
-        marks = {(when, f"{trend.backend.partition(':')[0]} {version}") for trend in trends for when, version in trend.upgrades}
-        upgrades = [{"created": when, "text": text} for when, text in sorted(marks)]
-        names = [trend.series for trend in trends]
-        yield Plot(
-            title=f"{workload}, {setting}",
-            caption="",
-            chart=charts.trends(points, upgrades, names, label=f"Times of {workload} on {words.listed(names)}, run after run"),
-        )
 
 
 def _details(views: Sequence[View]) -> dict[str, Any]:

@@ -155,9 +155,9 @@ def findings(
 
 
 def _broken(deviation: Deviation) -> str:
-    how = {"crashed": "It died", "error": "It raised"}.get(deviation.outcome, "It answered otherwise")
-    seen = f" in {plural(deviation.seen, 'case')}" if deviation.seen else ""
-    return f"{listed(deviation.backends)} breaks the law “{deviation.title.rstrip('.')}”. {how}{seen}."
+    verbs = {"crashed": "died", "error": "raised"}
+    how = listed(f"{verbs.get(status, 'answered otherwise')} in {plural(number, 'case')}" for status, number in deviation.statuses)
+    return f"{listed(deviation.backends)} breaks the law “{deviation.title.rstrip('.')}”" + (f": it {how}." if how else ".")
 
 
 def _sensitivity(mutants: Sequence[Mutant]) -> Finding:

@@ -33,7 +33,7 @@ def test_the_verdict_is_made_from_the_data(tmp_path):
     )
     said = [finding.text for finding in run.findings]
     assert (
-        said[0] == "kernel.py:Pool breaks the law “Every answer is within its bound of the definition”. It answered otherwise in 2 cases."
+        said[0] == "kernel.py:Pool breaks the law “Every answer is within its bound of the definition”: it answered otherwise in 2 cases."
     )
     assert "jax is not installed here: ModuleNotFoundError: No module named 'jax'." in said
     assert "tensorflow 2.21.0 deviates in 2 known ways (1 crash and 1 bug); it gave 147 answers." in said
@@ -71,6 +71,24 @@ def test_a_law_without_a_tally_was_interrupted(tmp_path):
     (row,) = run.laws
     assert (row.cells[0].status, row.cells[0].compared) == ("interrupted", 2)
     assert any("Interrupted before it was done" in finding.text for finding in run.findings)
+
+
+@pytest.mark.parametrize(
+    "status, divergence, state", [("conforms", None, "passed"), ("crashed", None, "failed"), ("crashed", "known", "passed")]
+)
+def test_bad_calls_need_no_tally(tmp_path, status, divergence, state):
+    """Bad calls, each of which is a test of its own, are summed up from their observations and count as done."""
+    run = _one(tmp_path, [samples.observation(status=status, law="bad_case", divergence=divergence)])
+    (row,) = run.laws
+    assert (row.claim, row.cells[0].status, row.cells[0].compared) == ("What is invalid raises an exception: bad cases.", state, 1)
+    assert "interrupted" not in run.headline and [row.heading for row in run.matrix.blocks["every reduction"]][-1] == "Bad calls"
+
+
+def test_the_verdict_says_how_a_law_was_broken(tmp_path):
+    """A law that is broken in several ways is told with how often each."""
+    answers = [samples.observation(status=status, law="l") for status in ("crashed", "crashed", "error", "diverges")]
+    run = _one(tmp_path, [*answers, _tally("failed")])
+    assert run.findings[0].text == "numpy breaks the law “It holds”: it died in 2 cases, raised in 1 case and answered otherwise in 1 case."
 
 
 def test_two_environments_are_kept_apart(tmp_path):

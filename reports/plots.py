@@ -1,0 +1,81 @@
+"""The charts of a run: its timings, and those of the runs before it."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports import charts, speed, words
+from reports.history import Past, Trend
+
+MOST_TRENDS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A chart of timings."""
+
+    title: str
+    caption: str
+    chart: Markup
+
+
+def of_speed(found: speed.Speed) -> Iterator[Plot]:
+    """One plot a setting, with every workload and how far its rounds spread; then times over sizes and over threads."""
+    for setting in dict.fromkeys(block.setting for block in found.blocks):
+        blocks = [block for block in found.blocks if block.setting == setting]
+        rows = [
+            {
+                "workload": block.workload, "series": entry.timing.series, "median": entry.timing.spread.median,
+                "low": entry.timing.spread.q1, "high": entry.timing.spread.q3,
+            }
+            for block in blocks
+            for entry in block.entries
+        ]  # fmt: skip
+        names = words.ordered((entry.timing.series for block in blocks for entry in block.entries), ())
+        label = f"Times of {words.plural(len(blocks), 'workload')} on {words.listed(names)}; the table below has the numbers"
+        yield Plot(
+            title=setting[0].upper() + setting[1:],
+            caption="A mark is the median of a workload's rounds, the bar across it their middle half.",
+            chart=charts.intervals(rows, names, label=label),
+        )
+    for scaling in found.scaling:
+        points = [
+            {"series": name, "x": position, "y": seconds * 1e3} for name, line in scaling.lines for position, seconds in line
+        ]  # fmt: skip
+        names = [name for name, _ in scaling.lines]
+        axis = "threads" if scaling.family.startswith("threads: ") else scaling.family
+        label = f"Time over {axis} of {words.listed(names)}"
+        yield Plot(
+            title=f"Time over {scaling.family}, {scaling.setting}",
+            caption="Where curves part, so do the algorithms.",
+            chart=charts.lines(
+                [("", points)], names, x={"title": axis}, y={"title": "time of one call (ms, logarithmic)", "log": True}, label=label
+            ),
+        )
+
+
+def of_history(past: Past) -> Iterator[Plot]:
+    """A chart for each workload, those first that changed most from the last run but one to the last."""
+    together: dict[tuple[str, str], list[Trend]] = {}
+    for trend in past.trends:
+        together.setdefault((trend.workload, trend.setting), []).append(trend)
+    by_change = sorted(together.items(), key=lambda item: -max(abs(math.log(trend.change)) for trend in item[1]))
+    for (workload, setting), trends in by_change[:MOST_TRENDS]:
+        points = [
+            {
+                "series": trend.series, "created": point.created, "median": point.median * 1e3,
+                "low": (point.low or point.median) * 1e3, "high": (point.high or point.median) * 1e3,
+            }
+            for trend in trends
+            for point in trend.points
+        ]  # fmt: skip
+        marks = {(when, f"{trend.backend.partition(':')[0]} {version}") for trend in trends for when, version in trend.upgrades}
+        upgrades = [{"created": when, "text": text} for when, text in sorted(marks)]
+        names = [trend.series for trend in trends]
+        yield Plot(
+            title=f"{workload}, {setting}",
+            caption="",
+            chart=charts.trends(points, upgrades, names, label=f"Times of {workload} on {words.listed(names)}, run after run"),
+        )
