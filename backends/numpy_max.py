@@ -46,7 +46,7 @@ def values(question: Question) -> Plan:
 
     programs = functools.cache(write)
     blocks = []
-    for outputs, inputs, windows in pieces(question.axes, question.counts, dtype.itemsize, question.block):
+    for outputs, inputs, windows in pieces(question, question.counts, dtype.itemsize):
         key = (lengths(inputs), lengths(outputs), windows)
         parts = {"x": inputs, "y": outputs}
         blocks.append(Block(program=programs(*key, True), parts=parts, slow=functools.partial(programs, *key, False)))
@@ -95,7 +95,7 @@ def indices(question: Question) -> Plan:
 
     programs = functools.cache(write)
     blocks, origins = [], list[int]()
-    for outputs, inputs, windows in pieces(question.axes, question.counts, dtype.itemsize, question.block):
+    for outputs, inputs, windows in pieces(question, question.counts, dtype.itemsize):
         key = (spans(inputs), lengths(outputs), windows)
         program = programs(*key, matchable(windows, strides))
         parts = {"x": inputs, "y": outputs, "origin": (len(origins),)}
@@ -127,7 +127,7 @@ def gradient(question: Question) -> Plan:
         # Elements in memory between neighbours on the last spatial axis: 1, or the channels.
         between = memory[max(axis for axis, stride in enumerate(strides) if stride)]
         lanes = [0 if stride else step for step, stride in zip(memory, strides, strict=True)]
-        for outputs, inputs, windows in pieces(axes, counts, dtype.itemsize, question.block):
+        for outputs, inputs, windows in pieces(question, counts, dtype.itemsize):
             part, read = build.part("x", inputs), spans(inputs)
             origin = between * _offset(inputs, strides) + _offset(inputs, lanes)
             if small:

@@ -50,7 +50,7 @@ def values(question: Question) -> Plan:
 
     programs = functools.cache(write)
     blocks = []
-    for outputs, inputs, windows in pieces(question.axes, question.counts, acc.itemsize, question.block):
+    for outputs, inputs, windows in pieces(question, question.counts, acc.itemsize):
         shapes, parts = (lengths(inputs), lengths(outputs), windows), {"x": inputs, "y": outputs}
         slow = functools.partial(programs, *shapes, FLOAT64, not _safe(dtype, p))
         program = programs(*shapes, acc, False) if p in (1, 2) else slow()

@@ -22,7 +22,7 @@ from backends.interface import Case
 from backends.numpy_plan import LONG, Axis, Grid, ranges
 from backends.numpy_program import ALIGNMENT, Program, give, run
 
-PARALLEL_FROM = 1 << 21
+PARALLEL_FROM = 1 << 20
 """Bytes of input for each thread from which another one saves more than waking it costs."""
 
 Trap = Literal["over", "under", "invalid"]
@@ -212,12 +212,14 @@ def is_half(dtype: np.dtype) -> bool:
     return dtype.itemsize == 2 and dtype.kind not in "iu"
 
 
-def pieces(
-    axes: Sequence[Axis | None], counts: Sequence[int], itemsize: int, budget: int
-) -> list[tuple[Index, Index, tuple[Axis | None, ...]]]:
-    """(outputs, inputs, windows) of each block: index tuples into the arrays, and what is left to reduce on each axis."""
+def pieces(question: Question, counts: Sequence[int], itemsize: int) -> list[tuple[Index, Index, tuple[Axis | None, ...]]]:
+    """(outputs, inputs, windows) of each block: index tuples into the arrays, and what is left to reduce on each axis.
+
+    `counts` is the shape of the outputs: of all of them, or of some samples and channels.
+    """
+    axes = question.axes
     blocks = []
-    for combination in itertools.product(*ranges(counts, axes, itemsize, budget)):
+    for combination in itertools.product(*ranges(counts, axes, itemsize, question.block, question.threads)):
         inputs, left = [], []
         for axis, (first, last) in zip(axes, combination, strict=True):
             part, windows = (slice(first, last), None) if axis is None else axis.cut(first, last)

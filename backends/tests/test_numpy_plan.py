@@ -163,7 +163,7 @@ def test_blocks_cover_every_output_once(drawn, samples, channels, budget, last):
 def test_channels_in_a_row_are_not_cut_short():
     """A block takes long runs of channels that lie next to each other, however little it may hold."""
     cuts = ranges([1, 4, 2000], [None, Grid(size=4, count=4, kernel=1, stride=1, dilation=1, before=0), None], 4, 64)
-    assert min(stop - start for start, stop in cuts[-1][:-1]) == numpy_plan.LONG
+    assert len(cuts[-1]) > 1 and min(stop - start for start, stop in cuts[-1]) >= numpy_plan.LONG
 
 
 def test_bins_of_one_size_are_a_grid():
