@@ -18,6 +18,9 @@ from reports.record import DEFAULT_FOLDER, Loading, Writer
 BUDGETS = {"ci": 20.0, "dev": 30.0, "thorough": 1200.0}
 """Seconds that a law may ask one backend: a bound for compiled variants, far more than others need."""
 
+PASSIVE = {"OMP_WAIT_POLICY": "passive"}
+"""Threads that spin between small calls would take the processor from whoever asks."""
+
 _slow = list(hypothesis.HealthCheck)  # frameworks compile and gaps filter: neither says that a strategy is unsound
 _common = {"deadline": None, "suppress_health_check": _slow, "report_multiple_bugs": False, "print_blob": False}
 hypothesis.settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_common)
@@ -134,7 +137,7 @@ def budget(pytestconfig: pytest.Config) -> Budget:
 
 def _load(name: str, records: Writer, *, isolated: bool) -> backends.Backend | Exception:
     try:
-        backend: backends.Backend = Remote(name) if isolated else backends.load(name)
+        backend: backends.Backend = Remote(name, environment=PASSIVE) if isolated else backends.load(name)
     except backends.BrokenBackend as error:
         missing = "ModuleNotFoundError" in str(error)
         records.append(Loading(backend=name, status="missing" if missing else "broken", message=str(error)))

@@ -104,7 +104,8 @@ class Geometry:
 
 
 @functools.lru_cache(maxsize=64)
-def _all_windows(spec: PoolSpec, spatial: tuple[int, ...]) -> tuple[list[list[int]], list[int]]:
+def all_windows(spec: PoolSpec, spatial: tuple[int, ...]) -> tuple[list[list[int]], list[int]]:
+    """(taps, divisors) of every window of a spec over one spatial shape, in row-major order."""
     geometry = Geometry(spec, spatial)
     cells = range(math.prod(geometry.shape))
     return [geometry.taps(cell) for cell in cells], [geometry.divisor(cell) for cell in cells]
@@ -120,7 +121,7 @@ def _forward(case: Case, cells: Cells | None) -> Exact:
     flat = case.x.reshape(batch, math.prod(case.spatial))
     answers = _Answers()
     if cells is None:
-        taps, divisors = _all_windows(spec, case.spatial)
+        taps, divisors = all_windows(spec, case.spatial)
         for row in range(batch):
             answers.extend(_reduce(case, flat[row], taps, divisors))
         return answers.shaped(case, case.pooled_shape)
@@ -286,7 +287,7 @@ def _gradient(case: Case) -> Exact:
             f"got {None if cotangent is None else (cotangent.shape, cotangent.dtype.name)}"
         )
     batch = x.shape[0] * x.shape[1]
-    taps, divisors = _all_windows(case.spec, case.spatial)
+    taps, divisors = all_windows(case.spec, case.spatial)
     rows, weights = x.reshape(batch, math.prod(case.spatial)), cotangent.reshape(batch, len(taps))
     answers = _Answers()
     for row, weight in zip(rows, weights, strict=True):

@@ -26,9 +26,9 @@ class Divergence:
     accuracy, a *crash* dies or should have raised.
 
     `where(case)` marks the outputs that may deviate, and `predict(case, exact)` says what they are
-    then; `accumulator` says instead in which dtype the sum is kept. An element is excused only
-    where `where` holds and the answer is what was predicted, within the error bound: a second
-    defect beside a known one still fails.
+    then; `accumulator` says in which dtype the sum is kept, and the bound follows it. An element is
+    excused only where `where` holds and the answer is what was predicted, within the error bound: a
+    second defect beside a known one still fails.
     """
 
     id: str
@@ -50,8 +50,8 @@ class Divergence:
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES and not self.outcome.startswith("signal:SIG"):
             raise ValueError(f"{self.id}: outcome={self.outcome!r}: expected one of {', '.join(OUTCOMES)} or signal:SIG…")
-        if self.outcome == "wrong" and (self.where is None or (self.predict is None) == (self.accumulator is None)):
-            raise ValueError(f"{self.id}: a wrong answer needs `where`, and either `predict` or `accumulator`")
+        if self.outcome == "wrong" and (self.where is None or (self.predict is None and self.accumulator is None)):
+            raise ValueError(f"{self.id}: a wrong answer needs `where`, and `predict` or `accumulator`")
         SpecifierSet(self.versions)
 
     def applies_to(self, backend: str, version: str) -> bool:
@@ -71,13 +71,12 @@ class Divergence:
         where = np.broadcast_to(self.where(case), actual.shape)
         if not where.any():
             return where
-        if self.accumulator is not None:
-            return where & ~compare.compare(case, actual, exact, self.accumulator).bad
-        if self.predict is None:
-            return np.zeros(actual.shape, bool)
-        predicted = np.broadcast_to(np.asarray(self.predict(case, exact)), actual.shape)
-        expected = replace(exact, value=predicted.astype(exact.value.dtype), rest=np.zeros(actual.shape))
-        return where & ~compare.compare(case, actual, expected).bad
+        expected = exact
+        if self.predict is not None:
+            predicted = np.broadcast_to(np.asarray(self.predict(case, exact)), actual.shape)
+            with np.errstate(invalid="ignore"):
+                expected = replace(exact, value=predicted.astype(exact.value.dtype), rest=np.zeros(actual.shape))
+        return where & ~compare.compare(case, actual, expected, self.accumulator).bad
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 from backends import text
 from backends.answer import Raised, observe
 from backends.compare import Nonconformity
-from backends.interface import Backend, Case, Native, Unsupported, padding_kind, refusal
+from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
 from backends.process import Remote, RemoteError, RemoteFailure
 from backends.spec import Average, Lp, Sliding
 from properties.divergence import Divergence, Mended, mend
@@ -96,10 +96,14 @@ class Subject:
             Unsupported: it cannot be asked this.
             Misbehaved: it raised, or wrote to its input.
         """
-        if reason := refusal(self.backend, case):
+        if isinstance(self.backend, Remote):
+            # Its gap is asked in the same exchange.
+            if outside := missing(self.backend.capabilities, case):
+                raise Unsupported(f"not in its capabilities: {outside}")
+        elif reason := refusal(self.backend, case):
             raise Unsupported(reason)
         try:
-            answer = self.backend.ask(case) if isinstance(self.backend, Remote) else observe(self.backend, case)
+            answer = self.backend.ask(case, heed_gap=True) if isinstance(self.backend, Remote) else observe(self.backend, case)
         except (Unsupported, MemoryError):
             raise
         except Raised as raised:
@@ -121,8 +125,8 @@ class Subject:
         return mended.answer
 
     def answers(self, *cases: Case) -> list[np.ndarray]:
-        """The answers to several cases, in order; none is asked unless all can be."""
-        for case in cases:
+        """The answers to several cases, in order; none after the first is asked unless all can be."""
+        for case in cases[1:]:
             if reason := refusal(self.backend, case):
                 raise Unsupported(reason)
         return [self.ask(case) for case in cases]

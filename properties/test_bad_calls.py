@@ -141,7 +141,7 @@ def knows(remote: Remote, outcome: str, smallest: str, case: Case | None) -> Div
     """The row that explains an outcome: it pins this very call, or its `where` holds for the whole case."""
     for row in _rows(remote):
         if row.outcome == outcome and (
-            row.smallest == smallest or (case is not None and row.where is not None and np.all(row.where(case)))
+            _pins(row, smallest) or (case is not None and row.where is not None and np.all(row.where(case)))
         ):
             return row
     return None

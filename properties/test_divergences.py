@@ -12,6 +12,7 @@ from properties.subject import Subject
 from reports.record import KnownDivergence, Writer
 
 WRONG = [row for row in DIVERGENCES if row.outcome == "wrong"]
+CALLS = [row for row in DIVERGENCES if row.outcome != "wrong"]
 
 
 def named(row: Divergence) -> str:
@@ -62,6 +63,21 @@ def test_native_code_reproduces(row: Divergence, backend: Subject, capsys: pytes
         pytest.skip(f"{backend.name} offers no native code")
     exec(compile(code, f"{row.id}.py", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("row", CALLS, ids=named)
+def test_bad_calls_are_pinned(row: Divergence, backend: Subject, records: Writer) -> None:
+    """A row about invalid calls names the calls or says which cases it is about; `test_bad_calls` makes them."""
+    if row not in backend.divergences:
+        pytest.skip(f"not about {backend.name} {backend.version}")
+    assert row.smallest or row.where
+    records.append(
+        KnownDivergence(
+            id=row.id, backend=backend.name, verdict=row.verdict, variants=sorted(row.variants), versions=row.versions, outcome=row.outcome,
+            smallest=row.smallest, observed=row.outcome, expected="raises", upstream=row.upstream, description=row.description,
+            documentation=row.documentation,
+        )
+    )  # fmt: skip
 
 
 def _first(comparison: compare.Comparison) -> tuple[str, str, str]:

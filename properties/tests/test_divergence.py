@@ -81,7 +81,7 @@ def test_rows_apply_by_name_and_version(name: str, version: str, applies: bool) 
     [
         ({"outcome": "odd"}, "outcome='odd'"),
         ({"where": None}, "needs `where`"),
-        ({"accumulator": "float16"}, "either `predict` or `accumulator`"),
+        ({"predict": None}, "`predict` or `accumulator`"),
         ({"versions": "two"}, "two"),
     ],
 )

@@ -1,0 +1,189 @@
+"""Invalid calls that a framework does not refuse, as rows: it returns, hangs or dies where it should raise.
+
+`smallest` names native calls of `bad_calls_*.py` by id, or is empty where `where` says it of cases.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from backends.interface import Case
+from backends.spec import Adaptive, Average, Lp, Sliding
+from properties.divergence import Divergence
+
+EAGER = frozenset({""})
+TF = "https://github.com/tensorflow/tensorflow/issues/"
+TORCH = "https://github.com/pytorch/pytorch/issues/"
+tensorflow = partial(Divergence, backend="tensorflow", versions=">=2.21,<2.22", variants=EAGER, observed="", smallest="")
+torch = partial(Divergence, backend="torch", versions=">=2.11,<2.14", variants=EAGER, observed="", smallest="")
+
+
+def sliding(case: Case) -> bool:
+    """Whether a case has sliding windows of its own rank."""
+    windows = case.spec.windows
+    return isinstance(windows, Sliding) and windows.rank == len(case.spatial)
+
+
+def too_large(case: Case) -> np.ndarray:
+    """A window larger than the padded input, but not absurdly so."""
+    windows = case.spec.windows
+    if not sliding(case) or max(windows.kernel) >= 2**31 or min(*windows.stride, *windows.dilation) < 1:
+        return np.array(False)
+    return np.array(any(size + sum(windows.pads(axis, size)) < windows.reach(axis) for axis, size in enumerate(case.spatial)))
+
+
+def absurd(case: Case) -> np.ndarray:
+    """A window of 2^31 elements or more."""
+    return np.array(sliding(case) and max(case.spec.windows.kernel) >= 2**31)
+
+
+def empty_axis(case: Case) -> np.ndarray:
+    """An axis of no elements."""
+    return np.array(0 in case.spatial)
+
+
+def wrong_rank(case: Case) -> np.ndarray:
+    """A kernel of another rank than the input."""
+    return np.array(isinstance(case.spec.windows, Sliding) and case.spec.windows.rank != len(case.spatial))
+
+
+def wrong_cotangent(case: Case) -> np.ndarray:
+    """The gradient of an average, for a cotangent of another shape than the values have."""
+    return np.array(isinstance(case.spec.reduction, Average) and sliding(case) and case.cotangent is not None and case.cotangent.shape != case.pooled_shape)
+
+
+def wrong_dtype(case: Case) -> np.ndarray:
+    """A cotangent of another dtype than the values have."""
+    return np.array(case.cotangent is not None and case.cotangent.dtype != case.x.dtype)
+
+
+def no_norm(case: Case) -> np.ndarray:
+    """An order that makes no norm: below one, infinite or NaN."""
+    return np.array(isinstance(case.spec.reduction, Lp) and not 1 <= case.spec.reduction.p < np.inf)
+
+
+def no_output(case: Case) -> np.ndarray:
+    """An adaptive output of no elements."""
+    return np.array(isinstance(case.spec.windows, Adaptive) and 0 in case.spec.windows.output_size)
+
+
+ROWS: tuple[Divergence, ...] = (
+    tensorflow(
+        id="tf-window-larger-dies", verdict="crash", outcome="signal:SIGFPE", upstream=TF + "125509", where=too_large,
+        description="Max pooling by oneDNN divides by the number of windows on the last axis, which is 0.",
+    ),
+    tensorflow(
+        id="tf-window-larger-dies-native", verdict="crash", outcome="signal:SIGFPE", upstream=TF + "88481",
+        smallest="max1d-window-larger-than-input max2d-window-larger-than-input max3d-window-larger-than-input pool-dilated-window-larger-than-input",
+        description="Max pooling by oneDNN divides by the number of windows on the last axis, which is 0.",
+    ),
+    tensorflow(
+        id="tf-window-larger-returns", verdict="bug", outcome="returns", where=too_large,
+        description="A VALID window larger than the input gives an empty array; in a tf.function it raises.",
+    ),
+    tensorflow(
+        id="tf-window-larger-returns-native", verdict="bug", outcome="returns",
+        smallest="avg1d-window-larger-than-input avg2d-window-larger-than-input avg3d-window-larger-than-input argmax-window-larger-than-input "
+        "quantized-max-window-larger-than-input",
+        description="A VALID window larger than the input gives an empty array; in a tf.function it raises.",
+    ),
+    tensorflow(
+        id="tf-absurd-window-aborts", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "85251", where=absurd,
+        description="A window of 2^31 fails a CHECK in mkl_layout_pass.cc.",
+    ),
+    tensorflow(
+        id="tf-absurd-window-aborts-native", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "85251",
+        smallest="max2d-absurd-window max2d-stride-2-to-32", description="A window or stride of 2^31 or more fails a CHECK in mkl_layout_pass.cc.",
+    ),
+    tensorflow(
+        id="tf-average-rank-returns", verdict="bug", outcome="returns", upstream=TF + "111457", where=wrong_rank,
+        description="avg_pool takes an input with an axis too many and returns an array with one too few; max raises.",
+    ),
+    tensorflow(
+        id="tf-empty-axis-returns", verdict="convention", outcome="returns", where=empty_axis,
+        description="An axis of no elements gives an empty array, and tf.reduce_max and tf.reduce_mean give −inf and NaN.",
+    ),
+    tensorflow(
+        id="tf-average-cotangent-returns", verdict="bug", outcome="returns", upstream=TF + "64642", where=wrong_cotangent,
+        description="AvgPoolGrad takes a cotangent of another shape, and reads and writes past memory (CVE-2023-25664 is half mended).",
+    ),
+    tensorflow(
+        id="tf-average-cotangent-aborts", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353", where=wrong_cotangent,
+        description="AvgPoolGrad fails a CHECK for a cotangent of lower rank.",
+    ),
+    tensorflow(
+        id="tf-average-cotangent-segfaults", verdict="crash", outcome="signal:SIGSEGV", upstream=TF + "64642", where=wrong_cotangent,
+        smallest="avg2d-grad-more-channels", description="AvgPoolGrad with a cotangent of more channels writes past its memory, and may die of it.",
+    ),
+    tensorflow(
+        id="tf-average-cotangent-returns-native", verdict="bug", outcome="returns", upstream=TF + "64642",
+        smallest="avg2d-grad-more-channels avg2d-grad-smaller-cotangent tape-average-cotangent-smaller",
+        description="AvgPoolGrad takes a cotangent of another shape, and reads and writes past memory (CVE-2023-25664 is half mended).",
+    ),
+    tensorflow(
+        id="tf-average-cotangent-aborts-native", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353",
+        smallest="avg2d-grad-short-shape avg3d-grad-flat-cotangent", description="AvgPoolGrad fails a CHECK for a shape or a cotangent of lower rank.",
+    ),
+    tensorflow(
+        id="tf-average-cotangent-dies-native", verdict="crash", outcome="signal:SIGFPE", upstream=TF + "63353", smallest="avg3d-grad-larger-cotangent",
+        description="AvgPool3DGrad divides by zero for a cotangent of the input's shape.",
+    ),
+    tensorflow(
+        id="tf-cotangent-dtype-returns", verdict="bug", outcome="returns", where=wrong_dtype,
+        description="A float16 cotangent for float32 values gives a float16 gradient of an average.",
+    ),
+    tensorflow(
+        id="tf-argmax-grad-aborts", verdict="crash", outcome="signal:SIGABRT", smallest="argmax-grad-index-too-large argmax-grad-index-negative",
+        description="MaxPoolGradWithArgmax fails a CHECK for an index out of range.",
+    ),
+    tensorflow(
+        id="tf-fractional-avg-grad-returns", verdict="bug", outcome="returns", smallest="fractional-avg-grad-sequences-past-the-input",
+        description="FractionalAvgPoolGrad clamps sequences that lie past the input.",
+    ),
+    torch(
+        id="torch-max1d-hangs", verdict="crash", outcome="hangs", where=absurd,
+        description="max_pool1d loops over a window of 2^63 − 1 taps.",
+    ),
+    torch(
+        id="torch-max1d-hangs-native", verdict="crash", outcome="hangs", smallest="max1d-absurd-window max1d-absurd-padding",
+        description="max_pool1d loops over a window or padding of 2^62.",
+    ),
+    torch(
+        id="torch-max1d-dilation-dies", verdict="crash", outcome="signal:SIGSEGV", smallest="max1d-absurd-dilation",
+        description="max_pool1d reads past its input for an absurd dilation.",
+    ),
+    torch(
+        id="torch-backward-index-dies", verdict="crash", outcome="signal:SIGSEGV", upstream=TORCH + "140923",
+        smallest="max2d-backward-index-too-large max3d-backward-index-too-large adaptive-max2d-backward-index-too-large",
+        description="The backward ops take indices on trust, and write wherever they point.",
+    ),
+    torch(
+        id="torch-mkldnn-window-larger-dies", verdict="crash", outcome="signal:SIGFPE", smallest="mkldnn-max2d-window-larger-than-input",
+        description="mkldnn_max_pool2d divides by the number of windows, which is 0 (CVE-2025-2953 mended stride 0 alone).",
+    ),
+    torch(
+        id="torch-returns-native", verdict="bug", outcome="returns",
+        smallest="mkldnn-avg2d-window-0 adaptive-avg2d-empty-axis fractional-max2d-window-0",
+        description="A window that reads nothing gives NaN or −inf.",
+    ),
+    torch(
+        id="torch-backward-batch-returns", verdict="bug", outcome="returns", smallest="avg3d-backward-other-batch adaptive-avg2d-backward-other-batch",
+        description="Backward ops of averages take a cotangent of a smaller batch, and return memory of others.",
+    ),
+    torch(
+        id="torch-lp-order-returns", verdict="convention", outcome="returns", where=no_norm,
+        documentation="At p = ∞, one gets Max Pooling.", description="lp_pool takes any order, and gives what its formula gives.",
+    ),
+    torch(
+        id="torch-output-size-0-returns", verdict="convention", outcome="returns", where=no_output,
+        documentation="output_size elements must be greater than or equal to 0", description="An adaptive output of no elements is an empty array.",
+    ),
+    torch(
+        id="torch-empty-axis-returns", verdict="convention", outcome="returns", where=empty_axis,
+        description="A global average over no elements is NaN.",
+    ),
+    torch(
+        id="torch-cotangent-dtype-returns", verdict="convention", outcome="returns", where=wrong_dtype,
+        description="autograd casts a cotangent of another dtype.",
+    ),
+)  # fmt: skip

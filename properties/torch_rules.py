@@ -1,0 +1,215 @@
+"""What PyTorch makes of pooling on CPU where it leaves the definition.
+
+Each mechanism is a `where` and a `predict` in the sense of `divergence.Divergence`; the rows are in
+`divergences_torch.py`. Checked element by element against PyTorch's answers.
+"""
+
+import math
+
+import ml_dtypes
+import numpy as np
+
+from backends import oracle
+from backends.interface import Case
+from backends.oracle import Exact
+from backends.spec import Average, Lp, Max, Sliding
+
+HALF = ("float16", "bfloat16")
+NOWHERE = np.zeros((), bool)
+
+
+def rows_of(array: np.ndarray) -> np.ndarray:
+    """(N·C, elements) as float64, or as the integers they are."""
+    flat = array.reshape(array.shape[0] * array.shape[1], math.prod(array.shape[2:]))
+    return flat if array.dtype.kind in "iu" else flat.astype(np.float64)
+
+
+# --- which element a maximum is -------------------------------------------------------------------
+
+
+def last_nan(numbers: list, taps: list[int]) -> int:
+    """`if (val > maxval || isnan(val))`: the last NaN, or the first of the largest."""
+    nans = [tap for tap in taps if numbers[tap] != numbers[tap]]
+    return nans[-1] if nans else oracle.argmax(numbers, taps)
+
+
+def identity_of(case: Case) -> float:
+    """What a running maximum starts from."""
+    return np.iinfo(case.x.dtype).min if case.x.dtype.kind in "iu" else -math.inf
+
+
+def picks(case: Case) -> np.ndarray:
+    """Where PyTorch's eager kernels say that each maximum is: (N·C, windows).
+
+    The 3-D kernel starts from the window's first tap on the last two axes only: where nothing is
+    larger than the identity, the index lies in the first plane.
+    """
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    plane = math.prod(case.spatial[1:])
+    forgets_depth = case.x.ndim == 5 and isinstance(case.spec.windows, Sliding)
+    lowest = identity_of(case)
+    found = []
+    for row in rows_of(case.x).tolist():
+        found.append(
+            [
+                window[0] % plane if forgets_depth and all(row[tap] == lowest for tap in window) else last_nan(row, window)
+                for window in taps
+            ]
+        )
+    return np.array(found, np.int64).reshape(len(found), len(taps))
+
+
+def definition_picks(case: Case) -> np.ndarray:
+    """Where the definition says that each maximum is: (N·C, windows)."""
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    return np.array([[oracle.argmax(row, window) for window in taps] for row in rows_of(case.x).tolist()], np.int64).reshape(-1, len(taps))
+
+
+def is_max(case: Case, output: str) -> bool:
+    return isinstance(case.spec.reduction, Max) and case.output == output and case.x.size > 0
+
+
+def has_peculiar_windows(case: Case) -> bool:
+    """Whether a NaN or the identity is among the elements: what the picks turn on."""
+    if case.x.dtype.kind in "iu":
+        return bool((case.x == identity_of(case)).any())
+    return bool((np.isnan(case.x) | np.isneginf(case.x.astype(np.float64))).any())
+
+
+def where_index(case: Case) -> np.ndarray:
+    """Indices of windows in which PyTorch takes another element than the definition."""
+    if not is_max(case, "indices") or not has_peculiar_windows(case):
+        return NOWHERE
+    return (picks(case) != definition_picks(case)).reshape(case.pooled_shape)
+
+
+def predict_index(case: Case, exact: Exact) -> np.ndarray:
+    return picks(case).reshape(case.pooled_shape)
+
+
+def where_max_gradient(case: Case) -> np.ndarray:
+    """Elements that either rule picks in a window where the two differ."""
+    if not is_max(case, "gradient") or not has_peculiar_windows(case):
+        return NOWHERE
+    theirs, ours = picks(case), definition_picks(case)
+    touched = np.zeros((len(ours), math.prod(case.spatial)), bool)
+    rows, cells = np.nonzero(ours != theirs)
+    touched[rows, ours[rows, cells]] = True
+    touched[rows, theirs[rows, cells]] = True
+    return touched.reshape(case.x.shape)
+
+
+def predict_max_gradient(case: Case, exact: Exact) -> np.ndarray:
+    """The cotangents handed to PyTorch's picks, added one after the other in the values' own type."""
+    chosen, given = picks(case), case.cotangent.reshape(-1, math.prod(case.pooled_shape[2:]))
+    out = np.zeros((len(chosen), math.prod(case.spatial)), case.x.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for row, (taps, weights) in enumerate(zip(chosen, given, strict=True)):
+            for tap, weight in zip(taps, weights, strict=True):
+                out[row, tap] = out[row, tap] + weight
+    return out.reshape(case.x.shape).astype(np.float64)
+
+
+# --- sums -----------------------------------------------------------------------------------------
+
+
+def where_half_gradient(case: Case) -> np.ndarray:
+    """Gradients of half types, where more than one window meets."""
+    return np.array(case.output == "gradient" and case.x.dtype.name in HALF and not isinstance(case.spec.reduction, Lp))
+
+
+def where_average(case: Case) -> np.ndarray:
+    """Averages: adaptive and channels-last kernels keep the sums of half types in the half type."""
+    return np.array(isinstance(case.spec.reduction, Average) and case.output == "values" and case.x.dtype.name in HALF)
+
+
+def where_overflow(case: Case) -> np.ndarray:
+    """Averages where Σ|x| of what is finite is past the type's range, so that partial sums overflow."""
+    if not isinstance(case.spec.reduction, Average) or case.output != "values" or not case.x.size:
+        return NOWHERE
+    return overflows(case)
+
+
+def overflows(case: Case) -> np.ndarray:
+    """Windows in which partial sums of the finite elements may be infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = np.abs(rows_of(case.x)) / 2.0**64  # float64 itself may overflow
+        wide = np.where(np.isfinite(wide), wide, 0)
+        limit = float(ml_dtypes.finfo(case.x.dtype).max) / 2.0**64 * (1 - 2.0**-6)
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    sums = np.stack([wide[:, window].sum(axis=1) for window in taps], axis=1)
+    return (sums >= limit).reshape(case.pooled_shape)
+
+
+def predict_nan(case: Case, exact: Exact) -> np.ndarray:
+    """inf − inf."""
+    return np.full(exact.value.shape, np.nan)
+
+
+def in_type(where, dtype: str):
+    """A `where` for one dtype only."""
+    return lambda case: where(case) & (case.x.dtype.name == dtype)
+
+
+# --- Lp -------------------------------------------------------------------------------------------
+
+
+def where_lp(case: Case) -> np.ndarray:
+    """Every norm, and every gradient of one."""
+    return np.array(isinstance(case.spec.reduction, Lp))
+
+
+class Rounding:
+    """One operation after the other in a type: half types compute each in float32 and round it."""
+
+    def __init__(self, kind: np.dtype) -> None:
+        self.kind = kind
+        self.wide = np.dtype(np.float32) if kind.name in HALF else kind
+
+    def __call__(self, value: np.ndarray) -> np.ndarray:
+        return np.asarray(value, self.wide).astype(self.kind).astype(self.wide)
+
+    def power(self, base: np.ndarray, exponent: float) -> np.ndarray:
+        """`base.pow(exponent)`: half types round the exponent as well, float32 keeps it in double."""
+        if self.kind.name in HALF:
+            exponent = float(np.asarray(exponent).astype(self.kind))
+        return self(base.astype(np.float64) ** exponent)
+
+
+def lp_steps(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[list[int]], float]:
+    """(x, Σ over each window as PyTorch has it, y, taps, kernel): `avg_pool(x.pow(p)).mul(k).pow(1/p)`, step by step."""
+    p, rounded = case.spec.reduction.p, Rounding(case.x.dtype)
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    windows = case.spec.windows
+    kernel = math.prod(windows.kernel) if isinstance(windows, Sliding) else math.prod(case.spatial)
+    x = case.x.reshape(-1, math.prod(case.spatial)).astype(rounded.wide)
+    powers = rounded.power(x, p)
+    totals = np.empty((len(x), len(taps)), rounded.wide)
+    for cell, window in enumerate(taps):
+        mean = rounded(np.add.reduce(powers[:, window], axis=1, dtype=rounded.wide) / rounded.wide.type(len(window)))
+        # torch.sign(out) * relu(torch.abs(out)), then the size of a whole window: a clipped one is scaled up.
+        totals[:, cell] = rounded(rounded(np.sign(mean) * np.abs(mean)) * rounded.wide.type(kernel))
+    y = rounded.power(totals, 1 / p)
+    return x, totals, y, taps, float(kernel)
+
+
+def predict_lp(case: Case, exact: Exact) -> np.ndarray:
+    """PyTorch's formula for a norm, or autograd's for its gradient."""
+    with np.errstate(all="ignore"):
+        x, totals, y, taps, kernel = lp_steps(case)
+        if case.output == "values":
+            return y.reshape(case.pooled_shape).astype(np.float64)
+        p, rounded = case.spec.reduction.p, Rounding(case.x.dtype)
+        wide = rounded.wide.type
+        given = case.cotangent.reshape(len(x), len(taps)).astype(rounded.wide)
+        # pow's own derivative is 0 where the exponent is 0, else g·(p·x^(p−1)).
+        of_total = np.zeros_like(totals) if p == 0 else rounded(given * rounded(wide(1 / p) * rounded.power(totals, 1 / p - 1)))
+        of_mean = rounded(of_total * wide(kernel))
+        back = np.zeros_like(x)
+        for cell, window in enumerate(taps):
+            mean_sign = np.sign(totals[:, cell])
+            # relu hands nothing back at 0, whatever comes; the sign counts as a constant.
+            through = np.where(totals[:, cell] == 0, 0, of_mean[:, cell] * mean_sign * mean_sign)
+            back[:, window] += (rounded(through) / wide(len(window)))[:, None]
+        slope = rounded(wide(p) * rounded.power(x, p - 1))
+        return rounded(rounded(back) * slope).reshape(case.x.shape).astype(np.float64)
