@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 import backends
+from backends.interface import Backend
 from backends.process import Remote
 from properties.laws import Budget
 from properties.subject import Subject
@@ -103,9 +104,9 @@ def records(pytestconfig: pytest.Config) -> Iterator[Writer]:
 
 
 @pytest.fixture(scope="session")
-def loaded() -> Iterator[dict[str, backends.Backend | Exception]]:
+def loaded() -> Iterator[dict[str, Backend | Exception]]:
     """Backends by name, each loaded once, or what loading it raised."""
-    found: dict[str, backends.Backend | Exception] = {}
+    found: dict[str, Backend | Exception] = {}
     yield found
     for backend in found.values():
         if isinstance(backend, Remote):
@@ -113,7 +114,7 @@ def loaded() -> Iterator[dict[str, backends.Backend | Exception]]:
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest, records: Writer, loaded: dict[str, backends.Backend | Exception]) -> Subject:
+def backend(request: pytest.FixtureRequest, records: Writer, loaded: dict[str, Backend | Exception]) -> Subject:
     """A backend under observation, in a process of its own; the test is skipped, with the reason, if it cannot be loaded."""
     from properties.divergences import DIVERGENCES
 
@@ -135,9 +136,9 @@ def budget(pytestconfig: pytest.Config) -> Budget:
     return Budget(seconds=BUDGETS.get(hypothesis.settings.get_current_profile_name(), 30.0) if given is None else given)
 
 
-def _load(name: str, records: Writer, *, isolated: bool) -> backends.Backend | Exception:
+def _load(name: str, records: Writer, *, isolated: bool) -> Backend | Exception:
     try:
-        backend: backends.Backend = Remote(name, environment=PASSIVE) if isolated else backends.load(name)
+        backend: Backend = Remote(name, environment=PASSIVE) if isolated else backends.load(name)
     except backends.BrokenBackend as error:
         missing = "ModuleNotFoundError" in str(error)
         records.append(Loading(backend=name, status="missing" if missing else "broken", message=str(error)))

@@ -84,9 +84,9 @@ def load(name: str) -> Backend:
         return _checked(name, functools.partial(ours[base].load, variant))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         if entry.name == name:
-            return _checked(name, lambda: entry.load()())
+            return _checked(name, functools.partial(_made_by, entry))
     if ":" in name and base not in ours:
-        return _checked(name, lambda: _stranger(name)())
+        return _checked(name, functools.partial(_stranger, name))
     raise UnknownBackend(_unknown(name))
 
 
@@ -123,6 +123,10 @@ def _checked(name: str, build: Any) -> Backend:
     return backend
 
 
+def _made_by(entry: importlib.metadata.EntryPoint) -> Any:
+    return entry.load()()
+
+
 def _stranger(name: str) -> Any:
     where, _, attribute = name.rpartition(":")
     if where.endswith(".py"):
@@ -144,4 +148,4 @@ def _stranger(name: str) -> Any:
             raise
     if not callable(getattr(module, attribute, None)):
         raise UnknownBackend(f"backend {name!r}: {where} has no class or function {attribute!r}")
-    return getattr(module, attribute)
+    return getattr(module, attribute)()

@@ -18,6 +18,7 @@ from backends.oracle import Exact, overflow_threshold
 from backends.spec import Average, Lp, Max
 
 HALF = ("float16", "bfloat16")
+EXACT = "exact: max takes an element, it computes none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,7 @@ def _compare_exactly(actual: np.ndarray, exact: Exact) -> Comparison:
     off = (actual != exact.value) & ~nan & ~special
     none = np.zeros(actual.shape)
     return Comparison(
-        actual=actual, exact=exact, bound=none, special=special, off=off, vacuous=none.astype(bool), rule="exact: max takes an element, it computes none"
+        actual=actual, exact=exact, bound=none, special=special, off=off, vacuous=none.astype(bool), rule=EXACT
     )  # fmt: skip
 
 
@@ -181,7 +182,10 @@ def error_bound(case: Case, exact: Exact, accumulator: np.dtype) -> tuple[np.nda
             # and the sum. `terms` counts taps and windows together, so it covers n and w.
             largest = _largest(case.cotangent)
             factor = (p - 1) * (root + 1) + 12 + terms
-            error, rule = acc.u * factor * magnitude + terms * acc.eta * (1 + largest), "u·Σ|t|·((p−1)((m+3)/p+7)+12+m) + m·η·(1+max|g|), m = n+w"
+            error, rule = (
+                acc.u * factor * magnitude + terms * acc.eta * (1 + largest),
+                "u·Σ|t|·((p−1)((m+3)/p+7)+12+m) + m·η·(1+max|g|), m = n+w",
+            )
         else:
             error, rule = acc.u * root * y + acc.eta, "u·|y|·((n−1+4)/p + 6) + η"
     elif isinstance(reduction, Average) and gradient:

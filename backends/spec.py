@@ -168,10 +168,7 @@ class Sliding:
             if before < 0 or after < 0:
                 raise ValueError(f"padding={(before, after)} on axis {axis}: must not be negative")
             if self.count(axis, size) < 1:
-                raise ValueError(
-                    f"window of {self.reach(axis)} on axis {axis}: larger than the padded input, "
-                    f"{size + before + after}"
-                )
+                raise ValueError(f"window of {self.reach(axis)} on axis {axis}: larger than the padded input, {size + before + after}")
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019  # frozen and small: a leak of a few ranges is bounded
     def along(self, axis: int, size: int) -> tuple[Window, ...]:

@@ -136,8 +136,12 @@ def refused(case: Case, *, cuda: bool, compiled: bool, volumes: bool) -> str | N
     `volumes`: whether inductor has its own adaptive max pooling in 3-D.
     """
     reduction, windows, dtype = case.spec.reduction, case.spec.windows, case.x.dtype.name
-    padded = isinstance(windows, Sliding) and not isinstance(reduction, Lp)
-    if padded and any(pad > kernel // 2 for (pad, _), kernel in zip(_pads(case, windows), windows.kernel, strict=True)):
+    unpadded = isinstance(reduction, Lp) or not isinstance(windows, Sliding)
+    if (
+        isinstance(windows, Sliding)
+        and not unpadded
+        and any(pad > kernel // 2 for (pad, _), kernel in zip(_pads(case, windows), windows.kernel, strict=True))
+    ):
         return f"refuses: {function(case)} takes no padding above half of the kernel, dilated or not"
     if dtype in INTEGERS:
         return _integers_refused(case, windows, volumes) if compiled else _integers_refused_eagerly(case, windows)

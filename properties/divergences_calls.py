@@ -49,7 +49,12 @@ def wrong_rank(case: Case) -> np.ndarray:
 
 def wrong_cotangent(case: Case) -> np.ndarray:
     """The gradient of an average, for a cotangent of another shape than the values have."""
-    return np.array(isinstance(case.spec.reduction, Average) and sliding(case) and case.cotangent is not None and case.cotangent.shape != case.pooled_shape)
+    return np.array(
+        isinstance(case.spec.reduction, Average)
+        and sliding(case)
+        and case.cotangent is not None
+        and case.cotangent.shape != case.pooled_shape
+    )
 
 
 def wrong_dtype(case: Case) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The known deviations of TensorFlow on CPU, as rows; the mechanisms are in `tensorflow_max`, `_gradients` and `_sums`."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -32,17 +33,17 @@ def tiny_as_zero(case: Case, exact: Exact) -> np.ndarray:
         return np.where(np.abs(value) < maxima.smallest_normal(case.x.dtype), 0.0, value)
 
 
-def of(where, *, reduction: str):
+def of(where: Any, *, reduction: str) -> Any:
     """A `where` for one reduction only."""
     return lambda case: where(case) & (case.spec.reduction.name == reduction)
 
 
-def in_type(where, dtype: str):
+def in_type(where: Any, dtype: str) -> Any:
     """A `where` for one dtype only."""
     return lambda case: where(case) & (case.x.dtype.name == dtype)
 
 
-def by_onednn(where, *, it: bool):
+def by_onednn(where: Any, *, it: bool) -> Any:
     """A `where` for what oneDNN pools, or for what it does not."""
     return lambda case: where(case) & (maxima.is_onednn(case) is it)
 

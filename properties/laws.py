@@ -24,6 +24,7 @@ from hypothesis import given, reject, settings
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
+from backends import text
 from backends.compare import Nonconformity
 from backends.interface import Case, Unsupported
 from properties import subject
@@ -64,7 +65,7 @@ class Law:
     def applies(self, backend: Subject) -> bool:
         """Whether a backend has any of the law's subjects."""
         within = ("reductions_", "windows", "outputs", "dtypes", "layouts", "ndims")
-        return bool(askable(backend, **{key: self.bounds[key] for key in within if key in self.bounds}))
+        return bool(askable(backend.backend, **{key: self.bounds[key] for key in within if key in self.bounds}))
 
     def test(self, trial: "Trial", settings_: settings | None = None) -> None:
         """Put the law's cases to a trial's backend, under some settings or the loaded profile's.
@@ -213,7 +214,7 @@ class Trial:
         expected, actual, bound = first_difference(comparison)
         self.records.append(
             Record(
-                law=self.law.name, case=subject.text.write(case), backend=backend.name, version=backend.version, device=backend.device,
+                law=self.law.name, case=text.write(case), backend=backend.name, version=backend.version, device=backend.device,
                 status=status, expected=expected, actual=actual, bound=bound, message=str(error) if error else "",
                 divergence=",".join(sorted(known)) if known and not error else None,
                 native=subject.native_code(backend.backend, case) if error else None,

@@ -8,7 +8,7 @@ loses accuracy. It is slow, and made for small cases.
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Steps:
 
     name = "steps"
     version = "0"
-    capabilities = {
+    capabilities: ClassVar[dict[str, Capabilities]] = {
         "max": _can(OUTPUTS, FLOATS | INTEGERS),
         "average": _can(("values", "gradient"), FLOATS),
         "lp": _can(("values", "gradient"), FLOATS),
@@ -252,7 +252,7 @@ class Steps:
                 return self.index(case, inside[pick], n, c)
             value = numbers[pick] if numbers else -math.inf
             for other in self.padding_numbers(case, taps, row):
-                value = other if other > value else value
+                value = max(value, other)
             return case.x.dtype.type(value) if case.x.dtype.kind in "iu" else self.round(value, case)
         numbers = numbers + self.padding_numbers(case, taps, row)
         if isinstance(reduction, Average):

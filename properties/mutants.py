@@ -521,5 +521,7 @@ def _sixteenth(row: list, width: int) -> list:
 
 
 MUTANTS: tuple[Mutant, ...] = tuple(
-    itertools.chain(SIZE, DIVISOR, PADDING, AXES, DILATION, NAN, INFINITIES, INDEX, GRADIENT, ACCUMULATION, DTYPE, MEMORY, ADAPTIVE, LP, BATCH)
+    itertools.chain(
+        SIZE, DIVISOR, PADDING, AXES, DILATION, NAN, INFINITIES, INDEX, GRADIENT, ACCUMULATION, DTYPE, MEMORY, ADAPTIVE, LP, BATCH
+    )
 )

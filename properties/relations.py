@@ -61,8 +61,12 @@ def permute(spec: PoolSpec, order: Sequence[int]) -> PoolSpec:
     if isinstance(windows, Sliding):
         padding = windows.padding if isinstance(windows.padding, str) else take(windows.padding)
         changed = Sliding(
-            kernel=take(windows.kernel), stride=take(windows.stride), padding=padding, dilation=take(windows.dilation), ceil_mode=windows.ceil_mode
-        )  # fmt: skip
+            kernel=take(windows.kernel),
+            stride=take(windows.stride),
+            padding=padding,
+            dilation=take(windows.dilation),
+            ceil_mode=windows.ceil_mode,
+        )
         return PoolSpec(reduction=spec.reduction, windows=changed)
     if windows.rank is None:
         return spec

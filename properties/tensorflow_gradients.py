@@ -1,29 +1,38 @@
-"""Where TensorFlow 2.21 sends the gradient of a maximum on CPU: by Eigen, by oneDNN, by XLA, and in 3-D.
-"""
+"""Where TensorFlow 2.21 sends the gradient of a maximum on CPU: by Eigen, by oneDNN, by XLA, and in 3-D."""
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
 from backends import oracle, translate
+from backends.interface import Case
+from backends.oracle import Exact
 from backends.spec import Global, Max, Sliding
 from properties.tensorflow_max import (
-    HALF, first_tap_argmax, flushed, has_subnormals, is_float, is_onednn, predict_max, rows_of, running_max,
+    HALF,
+    first_tap_argmax,
+    flushed,
+    has_subnormals,
+    is_float,
+    is_onednn,
+    predict_max,
+    rows_of,
+    running_max,
 )  # fmt: skip
-
 
 # --- gradients of max ---------------------------------------------------------------------------
 
 
-def _add(a, b, dtype):
+def _add(a: Any, b: Any, dtype: np.dtype) -> Any:
     if dtype.name in HALF:
         total = np.float32(a) + np.float32(b)
         return float(np.float32(flushed(np.float64(total), np.dtype(np.float32))).astype(dtype))
     return float(flushed(np.float64(dtype.type(a) + dtype.type(b)), dtype))
 
 
-def scatter(case, picks, order=None):
+def scatter(case: Case, picks: Any, order: Any = None) -> Any:
     """Send each cotangent to its tap, one addition after the other in the values' own dtype; a pick of −1 goes nowhere."""
     dtype = case.x.dtype
     cotangent = flushed(rows_of(case.cotangent), dtype)
@@ -37,16 +46,16 @@ def scatter(case, picks, order=None):
     return out.reshape(case.x.shape)
 
 
-def is_sliding_max_gradient(case):
+def is_sliding_max_gradient(case: Case) -> Any:
     return isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Sliding) and case.output == "gradient" and is_float(case)
 
 
-def definition_picks(case):
+def definition_picks(case: Case) -> Any:
     taps, _ = oracle.all_windows(case.spec, case.spatial)
     return np.array([[oracle.argmax(row, window) for window in taps] for row in rows_of(case.x).tolist()], np.int64).reshape(-1, len(taps))
 
 
-def touched_by(case, picks):
+def touched_by(case: Case, picks: Any) -> Any:
     """Elements whose share of the gradient differs: what either side picks in a window where they differ."""
     ours = definition_picks(case)
     touched = np.zeros((len(ours), math.prod(case.spatial) + 1), bool)
@@ -56,56 +65,61 @@ def touched_by(case, picks):
     return touched[:, :-1].reshape(case.x.shape)
 
 
-def is_peculiar(case):
+def is_peculiar(case: Case) -> Any:
     return np.isnan(case.x).any() or np.isneginf(case.x.astype(np.float64)).any() or has_subnormals(case.x)
 
 
-def where_gradient_eigen(case):
+def where_gradient_eigen(case: Case) -> Any:
     """One and two dimensions, by Eigen: another tap than the definition's gets the gradient."""
     if not is_sliding_max_gradient(case) or case.x.ndim == 5 or not is_peculiar(case):
         return np.zeros((), bool)
     return touched_by(case, first_tap_argmax(case))
 
 
-def predict_gradient_eigen(case, exact):
+def predict_gradient_eigen(case: Case, exact: Exact) -> Any:
     return scatter(case, first_tap_argmax(case))
 
 
-def kernel_taps(case):
+def kernel_taps(case: Case) -> Any:
     """For each cell its taps in kernel order, −1 in the padding."""
     windows = case.spec.windows
     steps = [math.prod(case.spatial[axis + 1 :]) for axis in range(len(case.spatial))]
     axes = [
-        [[i * windows.stride[a] - windows.pads(a, n)[0] + windows.dilation[a] * k for k in range(windows.kernel[a])] for i in range(windows.count(a, n))]
+        [
+            [i * windows.stride[a] - windows.pads(a, n)[0] + windows.dilation[a] * k for k in range(windows.kernel[a])]
+            for i in range(windows.count(a, n))
+        ]
         for a, n in enumerate(case.spatial)
     ]
     for cell in itertools.product(*axes):
         yield [
-            sum(i * step for i, step in zip(tap, steps, strict=True)) if all(0 <= i < n for i, n in zip(tap, case.spatial, strict=True)) else -1
+            sum(i * step for i, step in zip(tap, steps, strict=True))
+            if all(0 <= i < n for i, n in zip(tap, case.spatial, strict=True))
+            else -1
             for tap in itertools.product(*cell)
         ]
 
 
-def onednn_picks(case):
-    """oneDNN's workspace: the winner of the running maximum, else the kernel's first position, which may lie in the padding."""
+def onednn_picks(case: Case) -> Any:
+    """OneDNN's workspace: the winner of the running maximum, else the kernel's first position, which may lie in the padding."""
     _, picks = running_max(case, xla=False, raw=False)
     firsts = np.array([taps[0] for taps in kernel_taps(case)])
     return np.where(picks < 0, firsts, picks)
 
 
-def where_gradient_onednn(case):
+def where_gradient_onednn(case: Case) -> Any:
     """In a graph, float32 and bfloat16 that oneDNN pools."""
     if not is_sliding_max_gradient(case) or not is_onednn(case) or not is_peculiar(case):
         return np.zeros((), bool)
     return touched_by(case, onednn_picks(case))
 
 
-def predict_gradient_onednn(case, exact):
+def predict_gradient_onednn(case: Case, exact: Exact) -> Any:
     wide = case.replace(x=case.x.astype(np.float32), cotangent=case.cotangent.astype(np.float32))
     return scatter(wide, onednn_picks(case))
 
 
-def broadcast_size(index, size, kernel, stride, pad):
+def broadcast_size(index: Any, size: Any, kernel: Any, stride: Any, pad: Any) -> Any:
     """GetBroadcastSize of tensorflow/core/kernels/ops_util.cc: wrong where a window is clipped at its start and wider than the input."""
     start, extent = index * stride, kernel
     if start < pad:
@@ -115,7 +129,7 @@ def broadcast_size(index, size, kernel, stride, pad):
     return range(start, start + (min(size - start, kernel) if start + kernel > size else extent))
 
 
-def boxes_of(case):
+def boxes_of(case: Case) -> Any:
     windows = case.spec.windows
     return [
         [broadcast_size(i, n, windows.kernel[a], windows.stride[a], windows.pads(a, n)[0]) for i in range(windows.count(a, n))]
@@ -123,12 +137,15 @@ def boxes_of(case):
     ]
 
 
-def box_taps(case):
+def box_taps(case: Case) -> Any:
     steps = [math.prod(case.spatial[axis + 1 :]) for axis in range(len(case.spatial))]
-    return [[sum(i * s for i, s in zip(tap, steps, strict=True)) for tap in itertools.product(*cell)] for cell in itertools.product(*boxes_of(case))]
+    return [
+        [sum(i * s for i, s in zip(tap, steps, strict=True)) for tap in itertools.product(*cell)]
+        for cell in itertools.product(*boxes_of(case))
+    ]
 
 
-def near_ties(case):
+def near_ties(case: Case) -> Any:
     """MaxPool3DGrad by Eigen: every tap with |x − y| < 1e-5, in absolute terms, gets the whole gradient."""
     dtype = case.x.dtype
     y = rows_of(predict_max(case.replace(output="values", cotangent=None), None)).astype(np.float32)
@@ -144,7 +161,7 @@ def near_ties(case):
     return [[chosen[j][row] for j in range(len(chosen))] for row in range(len(rows))]
 
 
-def where_gradient_3d(case):
+def where_gradient_3d(case: Case) -> Any:
     if not is_sliding_max_gradient(case) or case.x.ndim != 5:
         return np.zeros((), bool)
     touched = np.zeros((case.x.shape[0] * case.x.shape[1], math.prod(case.spatial)), bool)
@@ -156,7 +173,7 @@ def where_gradient_3d(case):
     return touched.reshape(case.x.shape)
 
 
-def predict_gradient_3d(case, exact):
+def predict_gradient_3d(case: Case, exact: Exact) -> Any:
     # Planes of output are visited from the last axis to the first.
     out = case.pooled_shape[2:]
     order = np.arange(math.prod(out)).reshape(out).transpose().reshape(-1)
@@ -166,9 +183,11 @@ def predict_gradient_3d(case, exact):
 # --- global max, gradient -----------------------------------------------------------------------
 
 
-def where_tie_split(case):
+def where_tie_split(case: Case) -> Any:
     """Gradient of tf.reduce_max: ties share it; a window with a NaN gives NaN everywhere."""
-    if not (isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Global) and case.output == "gradient" and is_float(case)):
+    if not (
+        isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Global) and case.output == "gradient" and is_float(case)
+    ):
         return np.zeros((), bool)
     axes = tuple(range(2, case.x.ndim))
     wide = flushed(case.x.astype(np.float64), case.x.dtype)
@@ -177,7 +196,7 @@ def where_tie_split(case):
     return np.broadcast_to((ties != 1) | ~whole, case.x.shape)
 
 
-def predict_tie_split(case, exact):
+def predict_tie_split(case: Case, exact: Exact) -> Any:
     dtype = case.x.dtype
     axes = tuple(range(2, case.x.ndim))
     wide = flushed(case.x.astype(np.float64), dtype)
@@ -190,14 +209,14 @@ def predict_tie_split(case, exact):
 # --- XLA ----------------------------------------------------------------------------------------
 
 
-def _split_axis(case):
+def _split_axis(case: Case) -> Any:
     """The last axis that is padded at all, if (0, 1): XLA visits its last kernel index after all others."""
     pads = [translate.covering(case.spec.windows, axis, size) for axis, size in enumerate(case.spatial)]
     padded = [axis for axis, pad in enumerate(pads) if any(pad)]
     return padded[-1] if padded and pads[padded[-1]] == (0, 1) else None
 
 
-def select_and_scatter_picks(case):
+def select_and_scatter_picks(case: Case) -> Any:
     """XLA's SelectAndScatter with GE: `pick = first; for x: if not (x[pick] >= x): pick = x`.
 
     A NaN is always replaced, and always replaces. Where the last padded axis is padded by (0, 1), the last index of the
@@ -210,10 +229,10 @@ def select_and_scatter_picks(case):
     kernel = case.spec.windows.kernel
     last = np.zeros(math.prod(kernel), bool) if axis is None else np.indices(kernel)[axis].reshape(-1) == kernel[axis] - 1
 
-    def better(pick, other):
+    def better(pick: Any, other: Any) -> Any:
         return np.where(daz[everyone, pick] >= daz[everyone, other], pick, other)
 
-    def chain(taps):
+    def chain(taps: Any) -> Any:
         pick = np.full(len(rows), taps[0])
         for tap in taps[1:]:
             pick = better(pick, np.full(len(rows), tap))
@@ -227,16 +246,16 @@ def select_and_scatter_picks(case):
     return np.array(picks, np.int64).reshape(-1, len(rows)).T
 
 
-def where_gradient_xla(case):
+def where_gradient_xla(case: Case) -> Any:
     if not is_sliding_max_gradient(case) or not (is_peculiar(case) or _split_axis(case) is not None):
         return np.zeros((), bool)
     return touched_by(case, select_and_scatter_picks(case))
 
 
-def predict_gradient_xla(case, exact):
+def predict_gradient_xla(case: Case, exact: Exact) -> Any:
     return scatter(case, select_and_scatter_picks(case))
 
 
-def global_max_xla(case):
+def global_max_xla(case: Case) -> Any:
     """tf.reduce_max by XLA: NaN never wins; nothing but NaN gives −inf."""
     return running_max(case, xla=True, raw=False)[0]

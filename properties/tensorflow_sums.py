@@ -1,35 +1,36 @@
-"""What TensorFlow 2.21 makes of sums on CPU: half-precision accumulators, flushed subnormals, overflow, clipped windows.
-"""
+"""What TensorFlow 2.21 makes of sums on CPU: half-precision accumulators, flushed subnormals, overflow, clipped windows."""
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
 from backends import oracle
+from backends.interface import Case
+from backends.oracle import Exact
 from backends.spec import Average, Global, Sliding
 from properties.tensorflow_gradients import boxes_of, scatter
 from properties.tensorflow_max import HALF, any_window, first_tap_argmax, flushed, rows_of, smallest_normal
 
-
 # --- averages -----------------------------------------------------------------------------------
 
 
-def is_average(case, output, dtypes):
+def is_average(case: Case, output: str, dtypes: Any) -> Any:
     return isinstance(case.spec.reduction, Average) and case.output == output and case.x.dtype.name in dtypes
 
 
-def where_half_average(case):
+def where_half_average(case: Case) -> Any:
     """accumulator="float16": sums of float16 are kept in float16 (Eigen), sliding and global."""
     return np.array(is_average(case, "values", ("float16",)))
 
 
-def where_half_gradient(case):
-    """accumulator = the dtype: gradients of half types are added in the half type."""
+def where_half_gradient(case: Case) -> Any:
+    """Accumulator = the dtype: gradients of half types are added in the half type."""
     return np.array(case.output == "gradient" and case.x.dtype.name in HALF)
 
 
-def where_wide_window(case):
+def where_wide_window(case: Case) -> Any:
     """Gradient of a SAME average whose window is clipped at its start and wider than the input (Eigen: float64 and float16)."""
     if not is_average(case, "gradient", ("float64", "float16")) or not isinstance(case.spec.windows, Sliding) or case.x.ndim > 4:
         return np.zeros((), bool)
@@ -49,7 +50,7 @@ def where_wide_window(case):
     return np.broadcast_to(touched, case.x.shape)
 
 
-def predict_wide_window(case, exact):
+def predict_wide_window(case: Case, exact: Exact) -> Any:
     dtype = case.x.dtype
     out = np.zeros(case.x.shape, dtype)
     boxes = boxes_of(case)
@@ -63,7 +64,7 @@ def predict_wide_window(case, exact):
     return out.astype(np.float64)
 
 
-def where_subnormal_average(case):
+def where_subnormal_average(case: Case) -> Any:
     """Averages of float32, float64 and bfloat16: a subnormal operand or result is a zero."""
     if not is_average(case, "values", ("float32", "float64", "bfloat16")) or not case.x.size:
         return np.zeros((), bool)
@@ -73,7 +74,7 @@ def where_subnormal_average(case):
     return any_window(case, (wide > 0)) & ~any_window(case, ~(largest < smallest_normal(case.x.dtype) * 2.0**12))
 
 
-def flush_average(case):
+def flush_average(case: Case) -> Any:
     dtype = np.dtype(np.float32) if case.x.dtype.name == "bfloat16" else case.x.dtype
     rows = flushed(rows_of(case.x), case.x.dtype)
     taps, divisors = oracle.all_windows(case.spec, case.spatial)
@@ -87,16 +88,20 @@ def flush_average(case):
     return flushed(out, case.x.dtype).reshape(case.pooled_shape)
 
 
-def _limit(case):
+def _limit(case: Case) -> Any:
     """Where the sum overflows: float16 is summed in itself, bfloat16 in float32."""
     if case.x.dtype.name == "float64":
         return np.longdouble(np.finfo(np.float64).max)
     return oracle.overflow_threshold(np.dtype(np.float32) if case.x.dtype.name == "bfloat16" else case.x.dtype)
 
 
-def where_mean_overflow(case):
+def where_mean_overflow(case: Case) -> Any:
     """tf.reduce_mean where Σ|x| is past the accumulator's range: partial sums of both signs overflow, and inf − inf is NaN."""
-    if not is_average(case, "values", ("float16", "float32", "float64", "bfloat16")) or not isinstance(case.spec.windows, Global) or not case.x.size:
+    if (
+        not is_average(case, "values", ("float16", "float32", "float64", "bfloat16"))
+        or not isinstance(case.spec.windows, Global)
+        or not case.x.size
+    ):
         return np.zeros((), bool)
     wide = np.abs(case.x.astype(np.longdouble))
     return np.isfinite(wide).all(axis=tuple(range(2, case.x.ndim)), keepdims=True) & (
@@ -104,27 +109,29 @@ def where_mean_overflow(case):
     )
 
 
-def predict_nan(case, exact):
+def predict_nan(case: Case, exact: Exact) -> Any:
     return np.full(exact.value.shape, np.nan)
 
 
 # --- subnormal gradients ------------------------------------------------------------------------
 
 
-def where_subnormal_gradient(case):
+def where_subnormal_gradient(case: Case) -> Any:
     """Gradients whose shares are near the smallest normal number, or below: operands and results are flushed."""
     if case.output != "gradient" or case.x.dtype.name == "float16" or not case.x.size:
         return np.zeros((), bool)
     wide = np.abs(case.cotangent.astype(np.float64))
     taps, divisors = oracle.all_windows(case.spec, case.spatial)
-    small = (wide > 0).reshape(len(rows_of(case.x)), -1) & (wide.reshape(len(rows_of(case.x)), -1) / np.array(divisors) < 16 * smallest_normal(case.x.dtype))
+    small = (wide > 0).reshape(len(rows_of(case.x)), -1) & (
+        wide.reshape(len(rows_of(case.x)), -1) / np.array(divisors) < 16 * smallest_normal(case.x.dtype)
+    )
     marked = np.zeros(rows_of(case.x).shape, bool)
     for j, window in enumerate(taps):
         marked[np.ix_(small[:, j], window)] = True
     return marked.reshape(case.x.shape)
 
 
-def predict_average_gradient_flushed(case, exact):
+def predict_average_gradient_flushed(case: Case, exact: Exact) -> Any:
     dtype = case.x.dtype
     wide = np.dtype(np.float32) if dtype.name == "bfloat16" else dtype
     taps, divisors = oracle.all_windows(case.spec, case.spatial)
@@ -137,14 +144,14 @@ def predict_average_gradient_flushed(case, exact):
     return flushed(out, dtype).reshape(case.x.shape)
 
 
-def predict_max_gradient_flushed(case, exact):
+def predict_max_gradient_flushed(case: Case, exact: Exact) -> Any:
     return scatter(case, first_tap_argmax(case))
 
 
 # --- half count ---------------------------------------------------------------------------------
 
 
-def where_half_count(case):
+def where_half_count(case: Case) -> Any:
     """Sliding averages of float16 over more than 2048 taps, on CPU outside XLA: the count is kept in float16."""
     if not is_average(case, "values", ("float16",)) or not isinstance(case.spec.windows, Sliding) or not case.x.size:
         return np.zeros((), bool)
@@ -152,7 +159,7 @@ def where_half_count(case):
     return np.broadcast_to((np.array(divisors) > 2048).reshape(case.pooled_shape[2:]), case.pooled_shape)
 
 
-def predict_half_count(case, exact):
+def predict_half_count(case: Case, exact: Exact) -> Any:
     rows = case.x.reshape(case.x.shape[0] * case.x.shape[1], -1)
     taps, divisors = oracle.all_windows(case.spec, case.spatial)
     out = np.empty((len(rows), len(taps)), np.float16)

@@ -140,9 +140,7 @@ def outcome(remote: Remote, case: Case) -> Outcome | None:
 def knows(remote: Remote, outcome: str, smallest: str, case: Case | None) -> Divergence | None:
     """The row that explains an outcome: it pins this very call, or its `where` holds for the whole case."""
     for row in _rows(remote):
-        if row.outcome == outcome and (
-            _pins(row, smallest) or (case is not None and row.where is not None and np.all(row.where(case)))
-        ):
+        if row.outcome == outcome and (_pins(row, smallest) or (case is not None and row.where is not None and np.all(row.where(case)))):
             return row
     return None
 

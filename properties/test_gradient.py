@@ -41,7 +41,9 @@ def test_homogeneous(backend, case):
     pooled, gradient = backend.answers(forward, case)
     x, g = case.x.astype(np.float64), case.cotangent.astype(np.float64)
     left, right = math.fsum((x * gradient).ravel()), math.fsum((pooled * g).ravel())
-    allowed = float((np.abs(x) * bounds(case)).sum()) + (0.0 if case.spec.reduction.name == "max" else float((np.abs(g) * bounds(forward)).sum()))
+    allowed = float((np.abs(x) * bounds(case)).sum()) + (
+        0.0 if case.spec.reduction.name == "max" else float((np.abs(g) * bounds(forward)).sum())
+    )
     rounding = float((np.abs(pooled * g).sum() + np.abs(x * gradient).sum()) * np.finfo(np.float64).eps)
     assert abs(left - right) <= allowed + rounding, f"⟨x, dx⟩ = {left}, ⟨y, dy⟩ = {right}, allowed {allowed + rounding:.3g}"
 
@@ -62,7 +64,12 @@ def test_between_finite_differences(backend, case):
     y_behind, y, y_ahead, gradient = backend.answers(behind, here, ahead, slope_case)
     slope = math.fsum((gradient * direction).ravel())
     low, high = math.fsum(((y - y_behind) * 8 * weight).ravel()), math.fsum(((y_ahead - y) * 8 * weight).ravel())
-    slack = float((np.abs(direction) * bounds(slope_case)).sum()) + _rounding(behind, weight) + 2 * _rounding(here, weight) + _rounding(ahead, weight)
+    slack = (
+        float((np.abs(direction) * bounds(slope_case)).sum())
+        + _rounding(behind, weight)
+        + 2 * _rounding(here, weight)
+        + _rounding(ahead, weight)
+    )
     assert low - slack <= slope <= high + slack, f"slope {slope}, finite differences {low} and {high}"
 
 

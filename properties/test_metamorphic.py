@@ -64,7 +64,13 @@ def test_impulse_recovers_the_divisor(backend, case):
     assert_agree(asked, wanted, backend.ask(asked), "of an impulse")
 
 
-@law(windows={"sliding"}, reductions={"max", "average"}, outputs={"values"}, palettes=("whole", "special"), dtypes={"float32", "float64", "float16", "bfloat16"})
+@law(
+    windows={"sliding"},
+    reductions={"max", "average"},
+    outputs={"values"},
+    palettes=("whole", "special"),
+    dtypes={"float32", "float64", "float16", "bfloat16"},
+)
 def test_padding_is_the_identity(backend, case):
     """Padding a spec equals padding its array: with −inf for max, with zeros for an average that counts its padding."""
     windows, reduction = sliding_of(case), case.spec.reduction
@@ -150,6 +156,9 @@ def test_average_lies_between(backend, case):
     low, high = min(x.min(initial=0), 0), max(x.max(initial=0), 0)
     answer = backend.ask(case).astype(np.float64)
     if isinstance(case.spec.windows, Global):
-        low, high = x.min(axis=tuple(range(2, x.ndim)), keepdims=True, initial=np.inf), x.max(axis=tuple(range(2, x.ndim)), keepdims=True, initial=-np.inf)
+        low, high = (
+            x.min(axis=tuple(range(2, x.ndim)), keepdims=True, initial=np.inf),
+            x.max(axis=tuple(range(2, x.ndim)), keepdims=True, initial=-np.inf),
+        )
     slack = bounds(case)
     assert ((answer >= low - slack) & (answer <= high + slack)).all()

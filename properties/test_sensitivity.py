@@ -27,7 +27,17 @@ from reports.record import Mutant as MutantRecord
 from reports.record import Writer
 
 FRAMEWORKS = {"": "0", "tensorflow": "2.21.0", "torch": "2.13.0"}
-FIRST = ("values", "indices", "gradient", "extremes", "one_hurting_value", "windows_of_infinities", "vector_tails", "long_sums", "empty_batch")
+FIRST = (
+    "values",
+    "indices",
+    "gradient",
+    "extremes",
+    "one_hurting_value",
+    "windows_of_infinities",
+    "vector_tails",
+    "long_sums",
+    "empty_batch",
+)
 GENERATE = settings(
     max_examples=100, deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
@@ -145,7 +155,12 @@ def test_is_killed(mutant: Mutant, framework: str, records: Writer, record_prope
     record_property("killed_by", verdict.killed_by)
     records.append(
         MutantRecord(
-            mutant=mutant.id, family=mutant.family, killed_by=verdict.killed_by, seconds=verdict.seconds, beside=framework, description=mutant.description
+            mutant=mutant.id,
+            family=mutant.family,
+            killed_by=verdict.killed_by,
+            seconds=verdict.seconds,
+            beside=framework,
+            description=mutant.description,
         )
     )
     print(f"killed by {verdict.killed_by} after {verdict.compared} cases, {verdict.seconds:.1f} s")

@@ -22,7 +22,9 @@ def zeros(draw: st.DrawFn, backend: Backend, **bounds: object) -> Case:
     if "sliding" in can.windows:
         windows, least = draw_sliding(draw, can, ndim)
         stride = tuple(draw(st.integers(1, 9)) for _ in range(ndim))
-        windows = Sliding(kernel=windows.kernel, stride=stride, padding=windows.padding, dilation=windows.dilation, ceil_mode=windows.ceil_mode)
+        windows = Sliding(
+            kernel=windows.kernel, stride=stride, padding=windows.padding, dilation=windows.dilation, ceil_mode=windows.ceil_mode
+        )
         spatial = tuple(size + draw(st.integers(0, {1: 200, 2: 40, 3: 12}[ndim])) for size in least)
         spec = PoolSpec(reduction=draw_reduction(draw, name, can, sliding=True), windows=windows)
     else:
@@ -39,7 +41,7 @@ def closed_form(n: int, k: int, s: int, d: int, padding: object, ceil_mode: bool
     """The number of windows by the definition's first rule, on its own."""
     if padding in ("same_upper", "same_lower"):
         return math.ceil(n / s)
-    before, after = (0, 0) if padding == "valid" else padding  # type: ignore[misc]  # a pair by now
+    before, after = (0, 0) if padding == "valid" else padding
     room = n + before + after - d * (k - 1) - 1
     if not ceil_mode:
         return room // s + 1

@@ -18,13 +18,17 @@ WIDTHS = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129)
 """Sizes on either side of the vector widths of current processors."""
 
 
-def setting(draw: st.DrawFn, backend: Backend, reductions_: tuple[str, ...], outputs: tuple[str, ...], dtypes: tuple[str, ...], windows: str) -> tuple:
+def setting(
+    draw: st.DrawFn, backend: Backend, reductions_: tuple[str, ...], outputs: tuple[str, ...], dtypes: tuple[str, ...], windows: str
+) -> tuple:
     """(reduction, capabilities, output, dtype, layout) that a backend has for one kind of window."""
     able = askable(backend, reductions_=reductions_, windows=(windows,), outputs=outputs, dtypes=dtypes)
     name = draw(one_of(tuple(name for name in reductions_ if name in able)))
     can = able[name]
     output = draw(one_of(tuple(output for output in OUTPUTS if output in can.outputs and output in outputs)))
-    dtype = draw(one_of(tuple(kind for kind in DTYPES if kind in can.dtypes and kind in dtypes and not (output == "gradient" and "int" in kind))))
+    dtype = draw(
+        one_of(tuple(kind for kind in DTYPES if kind in can.dtypes and kind in dtypes and not (output == "gradient" and "int" in kind)))
+    )
     layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts)))
     return SIMPLE[name], can, output, dtype, layout
 
@@ -38,7 +42,9 @@ def posed(spec: PoolSpec, x: np.ndarray, layout: str, output: str, cotangent: np
 
 
 @st.composite
-def one_in_channels(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_) -> Case:
+def one_in_channels(
+    draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_
+) -> Case:
     """One hurting value at any place of any of 1 … 33 channels, among distinct numbers."""
     reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
     ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
@@ -58,7 +64,9 @@ def test_one_hurting_value(backend, case):
 
 
 @st.composite
-def infinite_windows(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_) -> Case:
+def infinite_windows(
+    draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_
+) -> Case:
     """Windows of one infinity, of both, and of −inf beside the lowest finite number."""
     reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
     ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
@@ -84,7 +92,13 @@ def test_extremes(backend, case):
     assert_conforms(case, backend.ask(case))
 
 
-@law(reductions={"max"}, outputs={"values", "indices"}, dtypes=set(DTYPES) - set(FLOATS), palettes=("extreme", "whole"), memory=("plain", "transposed"))
+@law(
+    reductions={"max"},
+    outputs={"values", "indices"},
+    dtypes=set(DTYPES) - set(FLOATS),
+    palettes=("extreme", "whole"),
+    memory=("plain", "transposed"),
+)
 def test_integers(backend, case):
     """Integers are exact, to both ends of their type."""
     assert_conforms(case, backend.ask(case))
@@ -145,7 +159,9 @@ def test_long_sums(backend, case):
 
 
 @st.composite
-def crowded_gradients(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average"), dtypes=FLOATS, outputs=("gradient",), **_) -> Case:
+def crowded_gradients(
+    draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average"), dtypes=FLOATS, outputs=("gradient",), **_
+) -> Case:
     """Many wide windows that step by one, so that hundreds meet in one element."""
     reduction, can, _, dtype, layout = setting(draw, backend, tuple(reductions_), ("gradient",), tuple(dtypes), "sliding")
     ndim = draw(one_of(tuple(n for n in (1, 2) if n in can.ndims) or (3,)))
@@ -160,7 +176,15 @@ def crowded_gradients(draw: st.DrawFn, backend: Backend, *, reductions_=("max", 
     return Case(spec=spec, x=x.astype(dtype_named(dtype)), layout=layout, output="gradient", cotangent=cotangent)
 
 
-@law(draw=crowded_gradients, reductions={"max", "average"}, windows={"sliding"}, outputs={"gradient"}, dtypes=FLOATS, most_taps=100_000, examples=0.3)
+@law(
+    draw=crowded_gradients,
+    reductions={"max", "average"},
+    windows={"sliding"},
+    outputs={"gradient"},
+    dtypes=FLOATS,
+    most_taps=100_000,
+    examples=0.3,
+)
 def test_crowded_gradients(backend, case):
     """Where hundreds of windows meet in one element, half types still accumulate in float32."""
     assert_conforms(case, backend.ask(case))
@@ -175,7 +199,7 @@ def test_hurting_values_in_strange_memory(backend, case):
 @st.composite
 def huge_axis(draw: st.DrawFn, backend: Backend, *, reductions_=("max",), dtypes=("float32",), outputs=OUTPUTS, **_) -> Case:
     """A 1-D input of more than 2^24 elements, where float32 can no longer count them."""
-    _, can, output, dtype, layout = setting(draw, backend, ("max",), tuple(outputs), ("float32",), "sliding")
+    _, can, output, _dtype, layout = setting(draw, backend, ("max",), tuple(outputs), ("float32",), "sliding")
     size = 2**24 + draw(number(1, 64))
     x = np.zeros((1, 1, *(1,) * (min(can.ndims) - 1), size), np.float32)
     x[..., -1 - draw(number(0, 3))] = 1
@@ -184,7 +208,15 @@ def huge_axis(draw: st.DrawFn, backend: Backend, *, reductions_=("max",), dtypes
 
 
 @pytest.mark.slow
-@law(draw=huge_axis, reductions={"max"}, windows={"sliding"}, outputs={"values", "indices"}, dtypes={"float32"}, most_taps=2**25, examples=0.002)
+@law(
+    draw=huge_axis,
+    reductions={"max"},
+    windows={"sliding"},
+    outputs={"values", "indices"},
+    dtypes={"float32"},
+    most_taps=2**25,
+    examples=0.002,
+)
 def test_past_2_to_the_24(backend, case):
     """Past 2^24 elements on an axis, shapes, maxima and indices are still right."""
     answer = backend.ask(case)

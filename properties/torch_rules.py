@@ -5,6 +5,7 @@ Each mechanism is a `where` and a `predict` in the sense of `divergence.Divergen
 """
 
 import math
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -48,14 +49,11 @@ def picks(case: Case) -> np.ndarray:
     plane = math.prod(case.spatial[1:])
     forgets_depth = case.x.ndim == 5 and isinstance(case.spec.windows, Sliding)
     lowest = identity_of(case)
-    found = []
-    for row in rows_of(case.x).tolist():
-        found.append(
-            [
-                window[0] % plane if forgets_depth and all(row[tap] == lowest for tap in window) else last_nan(row, window)
-                for window in taps
-            ]
-        )
+
+    def pick(row: list, window: list[int]) -> int:
+        return window[0] % plane if forgets_depth and all(row[tap] == lowest for tap in window) else last_nan(row, window)
+
+    found = [[pick(row, window) for window in taps] for row in rows_of(case.x).tolist()]
     return np.array(found, np.int64).reshape(len(found), len(taps))
 
 
@@ -142,11 +140,11 @@ def overflows(case: Case) -> np.ndarray:
 
 
 def predict_nan(case: Case, exact: Exact) -> np.ndarray:
-    """inf − inf."""
+    """Inf − inf."""
     return np.full(exact.value.shape, np.nan)
 
 
-def in_type(where, dtype: str):
+def in_type(where: Any, dtype: str) -> Any:
     """A `where` for one dtype only."""
     return lambda case: where(case) & (case.x.dtype.name == dtype)
 

@@ -104,7 +104,10 @@ def test_plain_summation_conforms(seed: int, dtype: str, backwards: bool) -> Non
     acc = compare.accumulator_of(case.x.dtype)
     answer = np.zeros(case.pooled_shape, case.x.dtype)
     for index in np.ndindex(*case.pooled_shape):
-        (rows, _), (columns, _) = (windows.along(axis, size)[i] for windows, axis, size, i in zip([case.spec.windows] * 2, (0, 1), case.spatial, index[2:], strict=True))
+        (rows, _), (columns, _) = (
+            windows.along(axis, size)[i]
+            for windows, axis, size, i in zip([case.spec.windows] * 2, (0, 1), case.spatial, index[2:], strict=True)
+        )
         values = case.x[index[0], index[1]][rows.start : rows.stop, columns.start : columns.stop].astype(acc).ravel()
         total = acc.type(0)
         for value in values[::-1] if backwards else values:

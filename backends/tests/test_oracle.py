@@ -137,7 +137,9 @@ def test_empty_batch(spatial: tuple[int, ...]) -> None:
         (lambda: Case(spec=PoolSpec(reduction=Max(), windows=K2), x=np.zeros((1, 0, 4), np.float32)), "at least one channel"),
         (lambda: Case(spec=PoolSpec(reduction=Max(), windows=K2), x=np.zeros((4, 4), np.float32)), "expected (N, C, *spatial)"),
         (
-            lambda: Case(spec=PoolSpec(reduction=Max(), windows=K2), x=line(1, 2), output="gradient", cotangent=np.zeros((1, 1, 2), np.float32)),
+            lambda: Case(
+                spec=PoolSpec(reduction=Max(), windows=K2), x=line(1, 2), output="gradient", cotangent=np.zeros((1, 1, 2), np.float32)
+            ),
             "the cotangent has the shape",
         ),
     ],
@@ -181,7 +183,11 @@ def second_formulation(case: Case) -> np.ndarray:
     for n, c in np.ndindex(*case.x.shape[:2]):
         for cell in np.ndindex(*case.pooled_shape[2:]):
             positions = list(itertools.product(*(rows[i] for rows, i in zip(starts_and_taps, cell, strict=True))))
-            inside = [tuple(p for p, _ in position) for position in positions if all(0 <= p < size for (p, _), size in zip(position, case.spatial, strict=True))]
+            inside = [
+                tuple(p for p, _ in position)
+                for position in positions
+                if all(0 <= p < size for (p, _), size in zip(position, case.spatial, strict=True))
+            ]
             values = [Fraction(float(case.x[(n, c, *position)])) for position in inside]
             if isinstance(reduction, Max):
                 out[(n, c, *cell)] = max(values)
@@ -248,8 +254,13 @@ def test_gradient_is_the_transpose_of_the_exact_derivative(case: Case) -> None:
     weight = np.resize(np.array([1.0, -2.0, 3.0, 5.0]), case.pooled_shape)
     y = oracle.pool(case)
     dx = oracle.pool(case.replace(output="gradient", cotangent=weight))
-    left = sum((Fraction(v) + Fraction(r)) * Fraction(g) for v, r, g in zip(*(a.ravel().tolist() for a in (y.value, y.rest, weight)), strict=True))
-    right = sum((Fraction(v) + Fraction(r)) * Fraction(x) for v, r, x in zip(*(a.ravel().tolist() for a in (dx.value, dx.rest, case.x)), strict=True))
+    left = sum(
+        (Fraction(v) + Fraction(r)) * Fraction(g) for v, r, g in zip(*(a.ravel().tolist() for a in (y.value, y.rest, weight)), strict=True)
+    )
+    right = sum(
+        (Fraction(v) + Fraction(r)) * Fraction(x)
+        for v, r, x in zip(*(a.ravel().tolist() for a in (dx.value, dx.rest, case.x)), strict=True)
+    )
     assert abs(left - right) <= Fraction(1, 2**90)
 
 

@@ -56,7 +56,9 @@ def any_cases(draw: st.DrawFn) -> Case:
     output = draw(st.sampled_from(["values", "indices", "gradient"]))
     cotangent = draw(arrays(dtype, shape)) if output == "gradient" else None
     layout = draw(st.sampled_from(["channels_first", "channels_last"]))
-    return Case(spec=PoolSpec(reduction=reduction, windows=windows), x=draw(arrays(dtype, shape)), layout=layout, output=output, cotangent=cotangent)
+    return Case(
+        spec=PoolSpec(reduction=reduction, windows=windows), x=draw(arrays(dtype, shape)), layout=layout, output=output, cotangent=cotangent
+    )
 
 
 @given(case=any_cases(), law=st.sampled_from([None, "values", "axes_commute"]))

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,7 +13,7 @@ class Sound:
 
     name = "sound"
     version = "1"
-    capabilities = {
+    capabilities: ClassVar[dict] = {
         "max": {
             "windows": {"sliding"}, "ndims": {2}, "dtypes": {"float32"}, "layouts": {"channels_first"}, "outputs": {"values"},
             "paddings": {"valid"}, "dilation": False, "ceil_mode": False, "count_include_pad": False, "divisor": False,

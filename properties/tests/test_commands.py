@@ -19,7 +19,7 @@ LINE = "values: max sliding kernel=2,2 stride=1,1 values channels_first x=float3
 
 def command(*arguments: str, **options) -> subprocess.CompletedProcess:
     """A Python module run in the checkout, with its output."""
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run([sys.executable, "-m", *arguments], check=False, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
 
 
 def pytest_run(tmp_path: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
@@ -48,7 +48,7 @@ def test_collecting_imports_no_framework(tmp_path: Path) -> None:
     code = f"import sys, pytest; pytest.main(sys.argv[1:]); print('imported:', [name for name in {frameworks} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code, "--collect-only", "-q", "--backend", "numpy", "--records", str(tmp_path), "properties", "backends", "benchmarks"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        check=False, cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert "imported: []" in done.stdout, done.stdout[-2000:]
 
@@ -56,7 +56,13 @@ def test_collecting_imports_no_framework(tmp_path: Path) -> None:
 def test_a_backend_that_is_not_installed_leaves_the_others(tmp_path: Path) -> None:
     """A backend whose framework is missing fails one test with the exception's text; the others run."""
     done = pytest_run(
-        tmp_path, "properties/test_loading.py", "properties/test_equivalence.py", "--backend", f"{STRANGERS}:NeedsNothing", "--backend", f"{STRANGERS}:Sound"
+        tmp_path,
+        "properties/test_loading.py",
+        "properties/test_equivalence.py",
+        "--backend",
+        f"{STRANGERS}:NeedsNothing",
+        "--backend",
+        f"{STRANGERS}:Sound",
     )
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "No module named 'a_framework_that_is_not_there'" in done.stdout

@@ -18,7 +18,9 @@ from properties.subject import Subject, question
 from properties.tests import strangers
 from reports.record import Writer, load
 
-QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
+QUICK = settings(
+    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False
+)
 HERE = Path(strangers.__file__)
 
 
@@ -68,7 +70,10 @@ def test_misbehaviour_is_named(stranger, says: str) -> None:
     assert says in broken(stranger())
 
 
-@pytest.mark.parametrize("name, says", [("Dies", "signal:SIGSEGV"), ("Hangs", "no answer within"), ("Prints", "it printed 'pooling"), ("NoArray", "fetch returned")])
+@pytest.mark.parametrize(
+    "name, says",
+    [("Dies", "signal:SIGSEGV"), ("Hangs", "no answer within"), ("Prints", "it printed 'pooling"), ("NoArray", "fetch returned")],
+)
 def test_misbehaviour_is_survived(name: str, says: str) -> None:
     """A backend in a process of its own that dies, hangs or prints is named as doing that, and this process goes on."""
     with Remote(f"{HERE}:{name}", time_limit=2 if name == "Hangs" else 30) as remote:

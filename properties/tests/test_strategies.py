@@ -27,10 +27,12 @@ def test_cases_stay_inside_the_capabilities(case) -> None:
 @given(case=cases(Steps()))
 def test_most_cases_are_valid(case) -> None:
     """A drawn case that the definition calls invalid has a window that reads padding alone, and nothing else wrong."""
+    why = ""
     try:
         case.spec.check(case.spatial)
     except ValueError as error:
-        assert "reads padding alone" in str(error)
+        why = str(error)
+    assert not why or "reads padding alone" in why
 
 
 def test_cases_cover_the_question_space() -> None:
@@ -49,7 +51,9 @@ def test_cases_cover_the_question_space() -> None:
     wanted = {f"dtype={dtype}" for dtype in DTYPES} | {f"output={output}" for output in ("values", "indices", "gradient")}
     wanted |= {f"padding={kind}" for kind in ("valid", "same_upper", "same_lower", "symmetric", "asymmetric")}
     wanted |= {"dilation=yes", "ceil_mode=yes", "count_include_pad=yes", "divisor=negative", "divisor=positive", "batch=empty"}
-    wanted |= {f"ndim={n}-D" for n in (1, 2, 3)} | {f"memory={kind}" for kind in ("contiguous", "read-only", "transposed", "strided", "negative strides")}
+    wanted |= {f"ndim={n}-D" for n in (1, 2, 3)} | {
+        f"memory={kind}" for kind in ("contiguous", "read-only", "transposed", "strided", "negative strides")
+    }
     assert wanted <= asked
     assert sum(valid) > 0.9 * len(valid)
 

@@ -1,5 +1,6 @@
 """The page, the Markdown and the JSON: nothing of a record's text is ever markup."""
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -68,6 +69,42 @@ def test_no_text_is_markup(tmp_path_factory, text):
     assert not [name for _, attributes in elements for name in attributes if name.startswith("on")]
     addresses = [value for _, attributes in elements for name, value in attributes.items() if name in ("href", "src") and value]
     assert all(value.startswith(("#", "data:image/webp;base64,")) for value in addresses)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=5) | st.sampled_from(["numpy", "max", "finite", "x", "1-D"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5) | st.sampled_from(["max", "windows", "values", "value"]), inner, max_size=2),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@st.composite
+def _lines(draw):
+    """A line of a kind that there is, some of whose fields hold anything that JSON can."""
+    kind = draw(st.sampled_from(sorted(record.KINDS)))
+    fields = {}
+    for field in dataclasses.fields(record.KINDS[kind]):
+        words = record.KINDS[kind].words.get(field.name)
+        usual = (
+            st.sampled_from(words) if words else {str: st.sampled_from(["numpy", "x", "max"]), int: st.integers(0, 9)}.get(field.type, JSON)
+        )
+        if draw(st.booleans()) or field.default is dataclasses.MISSING:
+            fields[field.name] = draw(usual if draw(st.integers(0, 19)) else JSON)
+    return {**fields, "kind": kind, "schema": 1, "environment": draw(st.sampled_from(["a", "a", "b"]))}
+
+
+@settings(max_examples=600, suppress_health_check=list(HealthCheck))
+@given(lines=st.lists(_lines(), min_size=1, max_size=12))
+def test_no_line_breaks_the_report(tmp_path_factory, lines):
+    """Whatever lines a file holds, each is in the report or a problem, and the report is made."""
+    folder = tmp_path_factory.mktemp("records")
+    (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    loaded = record.load(folder)
+    kept = sum(len(getattr(loaded, name)) for name in vars(loaded) if name not in ("folders", "problems", "benchmarks", "arrays"))
+    assert kept + len(loaded.problems) == len(lines)
+    told = summary.summarise(loaded)
+    page, _ = render.html(told, [folder], "Made now") if told.runs else ("<!doctype html>", [])
+    assert page.startswith("<!doctype html>") and json.loads(render.tables(told)) and render.markdown(told, "Made now")
 
 
 def test_a_script_in_a_name_is_shown_as_text(tmp_path):
