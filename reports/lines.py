@@ -42,6 +42,10 @@ class Line:
             if values[name] not in allowed:
                 raise ValueError(f"{self.kind}: {name}={values[name]!r}: expected one of {', '.join(map(str, allowed))}")
 
+        for name, number in (values.get("numbers") or {}).items():
+            if not isinstance(number, Mapping) or "value" not in number:
+                raise ValueError(f"{self.kind}: numbers[{name!r}]={number!r}: expected {{'value': ..., 'unit': ...}}")
+
     def to_json(self) -> str:
         """The line, without its end; any text survives, lone surrogates too."""
         fields = {name: value for name, value in vars(self).items() if value is not None and value != {}}

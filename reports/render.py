@@ -264,7 +264,7 @@ def _sentence(cell: Cell) -> str:
     of = f"{words.plural(cell.asked, 'answer')} under {words.plural(cell.laws, 'law')}"
     if not cell.deviating:
         return f"in all of {of}."
-    where = " What deviates here deviates nowhere else." if cell.specific else ""
+    where = " Some of it occurs in this row and nowhere else." if cell.specific else ""
     return f"is the worst of {of}; {words.count(cell.deviating)} deviate.{where}"
 
 

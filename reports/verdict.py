@@ -11,6 +11,7 @@ from reports.record import Loading, Mutant
 from reports.speed import Speed
 from reports.words import listed, ordered, plural
 
+MOST_TOLD = 8
 ABSENT = ("broken", "missing")
 ORDER = (*ABSENT, *STATES)
 
@@ -121,9 +122,12 @@ def findings(
 ) -> Iterator[Finding]:
     """The verdict sentence by sentence: what is wrong, what is known, what could not be said."""
     told = tuple(deviations)
-    for deviation in told:
-        if not deviation.known:
-            yield Finding(state="diverges", text=_broken(deviation), anchor=deviation.anchor, more="See the case")
+    new = [deviation for deviation in told if not deviation.known]
+    for deviation in new[:MOST_TOLD]:
+        yield Finding(state="diverges", text=_broken(deviation), anchor=deviation.anchor, more="See the case")
+    if len(new) > MOST_TOLD:
+        text = f"{plural(len(new) - MOST_TOLD, 'more law is', 'more laws are')} broken."
+        yield Finding(state="diverges", text=text, anchor="divergences", more="All of them")
     wrong = [problem for problem in times.untimed if problem.status == "wrong"] if times else []
     for backend, number in Counter(problem.backend for problem in wrong).items():
         text = f"{backend} answers {plural(number, 'benchmark')} wrongly: not timed."

@@ -91,6 +91,13 @@ def test_the_verdict_says_how_a_law_was_broken(tmp_path):
     assert run.findings[0].text == "numpy breaks the law “It holds”: it died in 2 cases, raised in 1 case and answered otherwise in 1 case."
 
 
+def test_a_backend_that_breaks_everything_is_told_shortly(tmp_path):
+    """Of many broken laws the verdict tells the first, and how many more there are."""
+    run = _one(tmp_path, [samples.observation(status="diverges", law=f"l{number}") for number in range(11)])
+    said = [finding.text for finding in run.findings]
+    assert sum("breaks the law" in text for text in said) == 8 and "3 more laws are broken." in said and len(run.deviations) == 11
+
+
 def test_two_environments_are_kept_apart(tmp_path):
     """What two machines recorded into one folder is two runs with anchors of their own, and no number is mixed."""
     samples.whole_run(tmp_path)
