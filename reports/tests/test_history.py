@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pg")
     # PostgreSQL does not run as root.
     user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    data, sockets = folder / "data", Path("/tmp") / f"poolproof-{os.getpid()}"
-    sockets.mkdir()
+    data, sockets = folder / "data", Path(tempfile.mkdtemp(prefix="pp-"))  # a socket's path is short
     for path in (folder, sockets, *folder.parents[:2]):
         if user and path.owner() == "root":
             path.chmod(0o755)
