@@ -33,29 +33,25 @@ def _run(folder, number=0, slow=1.0, environment=samples.HERE):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server():
     """A PostgreSQL server of this test alone, on a socket."""
     pytest.importorskip("psycopg", reason="no psycopg: PostgreSQL is not tried")
     if not (BIN / "initdb").exists():
         pytest.skip("no PostgreSQL: Debian's package postgresql has it")
-    folder = tmp_path_factory.mktemp("pg")
-    # PostgreSQL does not run as root.
+    # Not pytest's folder, which is root's alone: PostgreSQL does not run as root, and a socket's path is short.
+    folder = Path(tempfile.mkdtemp(prefix="pp-"))
     user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    data, sockets = folder / "data", Path(tempfile.mkdtemp(prefix="pp-"))  # a socket's path is short
-    for path in (folder, sockets, *folder.parents[:2]):
-        if user and path.owner() == "root":
-            path.chmod(0o755)
     if user:
         shutil.chown(folder, **user)
-        shutil.chown(sockets, **user)
+    data = folder / "data"
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
     options = {**user, "stdout": subprocess.DEVNULL, "timeout": 120, "env": environment, "cwd": folder}
     subprocess.run([BIN / "initdb", "-D", data, "-U", "tester", "--auth=trust", "--no-sync", "--encoding=UTF8"], check=True, **options)
-    start = ["-o", f"-c listen_addresses='' -c unix_socket_directories={sockets} -c fsync=off", "-l", folder / "log", "-w", "start"]
+    start = ["-o", f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off", "-l", folder / "log", "-w", "start"]
     subprocess.run([BIN / "pg_ctl", "-D", data, *start], check=True, **options)
-    yield f"postgresql://tester@/postgres?host={sockets}"
+    yield f"postgresql://tester@/postgres?host={folder}"
     subprocess.run([BIN / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, **options)
-    shutil.rmtree(sockets)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
