@@ -1,6 +1,7 @@
 """pytest-benchmark's JSON, read."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -25,7 +26,9 @@ def test_a_real_file_of_pytest_benchmark_is_read(tmp_path):
         "    benchmark.pedantic(sum, args=([1.0] * 1000,), rounds=9)\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "--benchmark-json=bench-1.json", "-p", "no:cacheprovider", "test_it.py"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    # Under xdist pytest-benchmark times nothing, and a worker's children would take themselves for workers.
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120, env=alone)
     (timing,) = timings.read([tmp_path / "bench-1.json"], ["aaaa"]).timings
     assert (timing.workload, timing.backend, timing.layout, timing.environment) == ("sum", "python", "channels_last", "aaaa")
     assert timing.spread.rounds == 9 and timing.spread.low is not None and timing.spread.median > 0
