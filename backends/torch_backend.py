@@ -22,8 +22,8 @@ VARIANTS = {
     "cuda": "PyTorch, eager, on an NVIDIA GPU",
     "cuda-compile": "PyTorch, torch.compile with inductor, on an NVIDIA GPU",
 }
-COMPILED = 512
-"""How many compiled calls are kept; each holds a loaded library."""
+COMPILED = 256
+"""How many compiled calls are kept; each is about a megabyte, and a library that stays loaded."""
 
 
 def load(variant: str) -> "Torch":

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from backends import oracle
 from backends.interface import Case
 from backends.oracle import Exact
 from properties import tensorflow_gradients as gradients
@@ -31,6 +32,17 @@ def tiny_as_zero(case: Case, exact: Exact) -> np.ndarray:
     value = exact.value.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(value) < maxima.smallest_normal(case.x.dtype), 0.0, value)
+
+
+def least_of_tied(case: Case, exact: Exact) -> np.ndarray:
+    """The least of the elements that are as large as the maximum once subnormals are zeros."""
+    rows = maxima.rows_of(case.x)
+    flat = maxima.flushed(rows, case.x.dtype)
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    least = [
+        np.where(flat[:, window] == flat[:, window].max(axis=1, keepdims=True), rows[:, window], np.inf).min(axis=1) for window in taps
+    ]
+    return np.stack(least, axis=1).reshape(case.pooled_shape)
 
 
 def of(where: Any, *, reduction: str) -> Any:
@@ -98,6 +110,12 @@ ROWS: tuple[Divergence, ...] = (
         description="A maximum below the smallest normal number is flushed to zero.",
         smallest="max sliding kernel=1 values channels_last x=float64:1,1,1:5e-324", observed="0",
         where=maxima.where_subnormal_max, predict=maxima.predict_zero,
+    ),
+    row(
+        id="tf-reduce-max-subnormal-least", variants=CPU, verdict="convention", documentation="XLA's source says: TensorFlow always flushes denormals to zero",
+        description="Among elements that flushing makes equal, tf.reduce_max may return the least.",
+        smallest="max global values channels_first x=bfloat16:1,3,1,2:0x5,-9.18355e-41", observed="-9.18e-41",
+        where=maxima.where_subnormal_max, predict=least_of_tied,
     ),
     row(
         id="tf-argmax-nan", variants=CPU, verdict="bug",

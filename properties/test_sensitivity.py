@@ -1,8 +1,7 @@
 """The suite sees what it is meant to see: each seeded defect is killed by a law, and the correct pooling by none.
 
 `--mutants` says which defects: `all`, `none`, or a part such as `3/10`; without it a tenth that
-changes by the day. Each is tried alone, and beside what is known to deviate in TensorFlow and in
-PyTorch, so that no row of `divergences.py` hides it.
+changes by the day.
 """
 
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from properties.subject import Subject, stopwatch
 from reports.record import Mutant as MutantRecord
 from reports.record import Writer
 
-FRAMEWORKS = {"": "0", "tensorflow": "2.21.0", "torch": "2.13.0"}
 FIRST = (
     "values",
     "indices",
@@ -47,54 +45,6 @@ GENERATE = settings(
 def ordered() -> list[Law]:
     """Every law, those that see most first."""
     return sorted(laws().values(), key=lambda law: (FIRST.index(law.name) if law.name in FIRST else len(FIRST), law.name))
-
-
-class Beside:
-    """A defect beside what a framework is known to do: where the defect shows nothing, the known deviation does."""
-
-    def __init__(self, defect: Steps, framework: str) -> None:
-        self.defect, self.name, self.version = defect, framework or "steps", FRAMEWORKS[framework]
-        self.capabilities = Steps.capabilities
-        self.rows = tuple(row for row in DIVERGENCES if framework and row.applies_to(framework, self.version) and row.predict is not None)
-        self.shows = False
-
-    def gap(self, case: Case) -> str | None:
-        return None
-
-    def bind(self, case: Case):
-        return lambda: self.answer(case)
-
-    def fetch(self, native: np.ndarray) -> np.ndarray:
-        return native
-
-    def answer(self, case: Case) -> np.ndarray:
-        """The defect's answer where it differs from the right one, else the framework's."""
-        wrong = backends.run(self.defect, case)
-        if not self.rows:
-            self.shows = True
-            return wrong
-        right = backends.run(Steps(), case)
-        if wrong.shape != right.shape or wrong.dtype != right.dtype:
-            self.shows = True
-            return wrong
-        known = self.known(case, right)
-        with np.errstate(invalid="ignore"):
-            differs = ~((wrong == right) | ((wrong != wrong) & (right != right)))
-            self.shows |= bool((differs & ~((wrong == known) | ((wrong != wrong) & (known != known)))).any())
-        return np.where(differs, wrong, known).astype(right.dtype)
-
-    def known(self, case: Case, right: np.ndarray) -> np.ndarray:
-        """The right answer with the framework's known deviations in it; the first row that holds is what it does."""
-        known, free = right.copy(), np.ones(right.shape, bool)
-        exact = None
-        for row in self.rows:
-            where = np.broadcast_to(row.where(case), right.shape) & free if row.where else np.zeros(right.shape, bool)
-            if where.any():
-                exact = exact or oracle.pool(case)
-                with np.errstate(over="ignore", invalid="ignore"):
-                    known[where] = np.broadcast_to(np.asarray(row.predict(case, exact)), right.shape).astype(right.dtype)[where]
-                free &= ~where
-        return known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +75,6 @@ def trial(backend: object, rows: tuple[Divergence, ...], examples: int = 100) ->
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "mutant" in metafunc.fixturenames:
         chosen = part(metafunc.config.getoption("--mutants"))
-        metafunc.parametrize("framework", list(FRAMEWORKS), ids=lambda name: name or "alone")
         metafunc.parametrize("mutant", chosen, ids=lambda mutant: f"{mutant.family}: {mutant.id}")
 
 
@@ -146,12 +95,9 @@ def part(which: str) -> list[Mutant]:
     return list(MUTANTS[k::n])
 
 
-def test_is_killed(mutant: Mutant, framework: str, records: Writer, record_property) -> None:
-    """A law sees the seeded defect, alone and beside a framework's known deviations."""
-    backend = Beside(mutant.build(), framework)
-    verdict = trial(backend, DIVERGENCES)
-    if verdict.killed_by is None and not backend.shows:
-        pytest.skip(f"the defect is {framework}'s own: it answers as recorded in divergences.py")
+def test_is_killed(mutant: Mutant, records: Writer, record_property) -> None:
+    """A law sees the seeded defect."""
+    verdict = trial(mutant.build(), DIVERGENCES)
     record_property("killed_by", verdict.killed_by)
     records.append(
         MutantRecord(
@@ -167,10 +113,9 @@ def test_is_killed(mutant: Mutant, framework: str, records: Writer, record_prope
     assert verdict.killed_by, f"{mutant.family}: {mutant.id} survived {verdict.compared} cases: {mutant.description}"
 
 
-@pytest.mark.parametrize("framework", list(FRAMEWORKS), ids=lambda name: name or "alone")
-def test_the_correct_pooling_survives(framework: str) -> None:
-    """No law finds anything wrong with the correct pooling, nor with it beside a framework's known deviations."""
-    verdict = trial(Beside(Steps(), framework), DIVERGENCES, examples=20)
+def test_the_correct_pooling_survives() -> None:
+    """No law finds anything wrong with the correct pooling."""
+    verdict = trial(Steps(), DIVERGENCES, examples=20)
     assert verdict.killed_by is None
     assert verdict.compared > 300
 
