@@ -105,7 +105,6 @@ def test_is_killed(mutant: Mutant, records: Writer, record_property) -> None:
             family=mutant.family,
             killed_by=verdict.killed_by,
             seconds=verdict.seconds,
-            beside=framework,
             description=mutant.description,
         )
     )
