@@ -128,43 +128,35 @@ def by_doubling(build: Builder, op: Reduction, source: str, axis: int, windows: 
     Where the input ends, the first pass writes the identity, so that no later pass has borders.
     """
     kernel, step, count = windows.kernel, windows.dilation, windows.count
-    length = count + windows.reach - 1
     shape = build.shapes[source]
-    width, covered, wide = 1, 0, source
-    last = kernel.bit_length() - 1
-    started = False
-    for level in range(1, last + 1):
-        size = length - (2 * width - 1) * step
-        exact = level == last and kernel == 2 * width
-        target = out if exact else build.buffer((*shape[:axis], size, *shape[axis + 1 :]), dtype)
-        if level == 1:
-            first = Grid(size=windows.size, count=size, kernel=2, stride=1, dilation=step, before=windows.before)
-            by_taps(build, op, source, axis, first, target)
+    wide, width, covered = source, 1, 0
+    total: Operand | None = None
+    while 2 * width <= kernel:
+        size = count + (kernel - 2 * width) * step
+        wider = out if 2 * width == kernel else build.buffer((*shape[:axis], size, *shape[axis + 1 :]), dtype)
+        if width == 1:
+            pairs = Grid(size=windows.size, count=size, kernel=2, stride=1, dilation=step, before=windows.before)
+            by_taps(build, op, source, axis, pairs, wider)
         else:
-            build.emit(op.ufunc, at(wide, axis, slice(0, size)), at(wide, axis, slice(width * step, width * step + size)), out=target)
+            build.emit(op.ufunc, at(wide, axis, slice(0, size)), at(wide, axis, slice(width * step, width * step + size)), out=wider)
+        if wide != source and not (total and total.register == wide):
             build.free(wide)
-        width, wide = 2 * width, target
-        if exact:
-            return
-        if op.idempotent:
-            continue
-        if kernel & width:
+        wide, width = wider, 2 * width
+        if kernel & width and width < kernel and not op.idempotent:
+            # One disjoint block for each bit of k: they follow each other, the shortest first.
             part = at(wide, axis, slice(covered * step, covered * step + count))
-            if started:
-                build.emit(op.ufunc, out, part, out=out)
-            elif level == last:
-                _finish(build, op, source, axis, windows, part, out)
-                build.free(wide)
-                return
-            else:
-                build.emit(copy, part, out=out)
-                started = True
             covered += width
-    if op.idempotent:
+            if total is None:
+                total = part
+            else:
+                build.emit(op.ufunc, total, part, out=out)
+                build.free(total.register)
+                total = Operand(out)
+    if op.idempotent and width < kernel:
         rest = (kernel - width) * step
         build.emit(op.ufunc, at(wide, axis, slice(0, count)), at(wide, axis, slice(rest, rest + count)), out=out)
-    elif kernel & 1:
-        _finish(build, op, source, axis, windows, Operand(out), out)
+    elif total and kernel & 1:
+        _finish(build, op, source, axis, windows, total, out)
     build.free(wide)
 
 

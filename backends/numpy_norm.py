@@ -174,23 +174,23 @@ def _gradient_by_window(x: np.ndarray, g: np.ndarray, *, out: np.ndarray, window
         terms = np.sign(elements) * weights
         finite = np.isfinite(weights)
         # Not |x|/(largest·root): a norm that is subnormal, or past the largest float, is not a float.
-        terms = np.where(finite, terms * _ratio_power(np.abs(elements), largest, root, p - 1), terms)
+        terms = np.where(finite, terms * _slopes(elements, largest, root, p), terms)
         sloping = (elements != 0) & (largest != 0)
         np.add.at(total, places[sloping], terms[sloping])
     copy(total.reshape(x.shape) / scale, out=out)
 
 
-def _ratio_power(sizes: np.ndarray, largest: np.ndarray, root: np.ndarray, exponent: float) -> np.ndarray:
-    """(size/largest/root)^exponent; a ratio too small for a float may have a power that is one."""
-    powers = (sizes / largest / root) ** exponent
-    tiny = (sizes > 0) & (sizes / largest < 2.0**-1000) & np.isfinite(largest)
-    if tiny.any():
-        (above, up), (below, down) = np.frexp(sizes), np.frexp(largest)
-        shift = (up - down) * exponent
-        whole = np.floor(shift)
-        scaled = (above / below / root) ** exponent * np.exp2(shift - whole)
-        powers = np.where(tiny, np.ldexp(scaled, np.maximum(whole, -9999).astype(np.int64)), powers)
-    return powers
+def _slopes(elements: np.ndarray, largest: np.ndarray, root: np.ndarray, p: float) -> np.ndarray:
+    """(|x|/y)^(p−1), a product of three powers near 1: a ratio too small for a normal float may have a power that is one.
+
+    Not of 2^e: an exponent e·(p−1) that is rounded is off by hundreds of times what its power may be.
+    """
+    mantissas, exponents = np.frexp(np.abs(elements))
+    unit, exponent = np.frexp(largest)
+    apart = exponents - exponent
+    third = apart // 3
+    step = np.ldexp(1.0, third) ** (p - 1)
+    return np.ldexp(mantissas / unit / root, apart - 2 * third) ** (p - 1) * step * step
 
 
 def _norms(elements: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:

@@ -168,6 +168,16 @@ def test_a_norm_neither_overflows_nor_vanishes(p, scale):
     assert_conforms(case, backends.run(NumpyBackend(), case))
 
 
+@pytest.mark.parametrize("large", [1.0, 1e300, np.finfo(np.float64).max])
+@pytest.mark.parametrize("small", [5e-324, 3e-310, 1.0])
+@pytest.mark.parametrize("p", [1.1, 1.5, 7.3])
+def test_a_slope_beside_a_huge_element(p, small, large):
+    """A slope (|x|/y)^(p−1) keeps its digits where |x|/y is no normal float."""
+    x = np.array([small, large, 0.0]).reshape(1, 1, 3)
+    case = Case(spec_of(Lp(p=p), Global()), x, output="gradient", cotangent=np.ones((1, 1, 1)))
+    assert_conforms(case, backends.run(NumpyBackend(), case))
+
+
 # --- the same answer, whatever way it is computed -------------------------------------------------
 
 QUESTIONS = [
