@@ -5,9 +5,11 @@ the case's array wherever it can, so that strides reach the kernels as they are.
 """
 
 import functools
+import re
 import types
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,9 +43,10 @@ def load(variant: str) -> "Torch":
     if compiled:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # inductor imports deprecated parts of PyTorch
-            from torch._inductor import compile_fx, cpp_builder  # noqa: F401  # now, so that no first call pays for it
+            from torch._inductor import compile_fx, cpp_builder, cpu_vec_isa  # noqa: F401  # now, so that no first call pays for it
 
         cpp_builder.get_cpp_compiler()  # raises, and names those that it tried, where there is none
+        cpu_vec_isa.pick_vec_isa()  # compiles probes, which a child that is killed meanwhile would leave torn
     return (TorchCuda if cuda else Torch)(torch, variant)
 
 
@@ -98,7 +101,7 @@ class Torch:
         if case.cotangent is not None:
             launch = self._differentiate(pool, x.requires_grad_(), self.place(case.cotangent, case.layout))
         if self.compiled:
-            launch()
+            _with_whole_libraries(launch)
         return launch, self.wait
 
     def wait(self) -> None:
@@ -244,3 +247,19 @@ def _memory(tensor: Any) -> Any:
     """What a tensor's strides stretch over, as a tensor with one axis."""
     stretch = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return tensor.as_strided((stretch if tensor.numel() else 0,), (1,))
+
+
+def _with_whole_libraries(compile_and_run: Callable[[], Any]) -> None:
+    """Call what compiles, once more if a library in inductor's cache on disk cannot be loaded.
+
+    The compiler writes libraries in place: a process that is killed meanwhile leaves a torn one, at
+    which every later process would fail.
+    """
+    try:
+        compile_and_run()
+    except Exception as error:
+        torn = re.search(r"ImportError: (\S+\.so): ", str(error))
+        if torn is None:
+            raise
+        Path(torn[1]).unlink(missing_ok=True)
+        compile_and_run()

@@ -1,6 +1,7 @@
 """PyTorch is asked what the case says, refuses what it is said to refuse, and answers by the definition."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -446,6 +447,38 @@ def test_no_number_of_specs_ends_in_eager_calls(compiled, monkeypatch) -> None:
     for size in (3, 4, 5):
         backends.run(compiled, bare(Average(), Global(), (1, 1, size)))
     assert counted["unique_graphs"] - before == 3
+
+
+class Compiling:
+    """A first call that fails at a library as long as it is there."""
+
+    def __init__(self, message: str) -> None:
+        self.message, self.calls = message, 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        library = Path(self.message.split()[1].rstrip(":"))
+        if library.exists():
+            raise RuntimeError(f"backend='inductor' raised:\n{self.message}\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+
+def test_a_torn_library_is_compiled_anew(tmp_path) -> None:
+    """A library that a killed process left half written is removed, and compiled once more."""
+    torn = tmp_path / "kernel.main.so"
+    torn.write_bytes(b"\x7fELF")
+    first = Compiling(f"ImportError: {torn}: file too short")
+    backends.adapters()["torch"]._with_whole_libraries(first)
+    assert first.calls == 2 and not torn.exists()
+
+
+def test_any_other_error_of_a_first_call_is_raised(tmp_path) -> None:
+    """What is not a torn library is not tried again."""
+    source = tmp_path / "kernel.main.cpp"
+    source.write_text("")
+    first = Compiling(f"CppCompileError: {source}: error")
+    with pytest.raises(RuntimeError, match="CppCompileError"):
+        backends.adapters()["torch"]._with_whole_libraries(first)
+    assert first.calls == 1 and source.exists()
 
 
 @pytest.mark.parametrize("output", ["values", "gradient"])
