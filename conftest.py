@@ -79,6 +79,14 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"poolproof: {', '.join(config.stash[_chosen])}; profile {profile}; records in {config.getoption('--records')}"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With some backends named, the tests of another framework's adapter have nothing to do."""
+    framework = collection_path.name.removeprefix("test_").removesuffix("_backend.py")
+    if not config.getoption("--backend") or framework not in backends.adapters() or not collection_path.match("test_*_backend.py"):
+        return None
+    return not any(name.split(":")[0] == framework for name in config.stash[_chosen]) or None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", metafunc.config.stash[_chosen], indirect=True)

@@ -94,11 +94,15 @@ def _digest(array: np.ndarray) -> bytes:
 
 def write(case: Case, law: str | None = None) -> str:
     """The line of a case, with the name of the law that failed on it before it."""
-    words = [f"{law}:"] if law else []
-    words += [*_reduction(case.spec), *_windows(case.spec), case.output, case.layout, f"x={_array(case.x)}"]
+    words = [*([f"{law}:"] if law else []), heading(case), f"x={_array(case.x)}"]
     if case.cotangent is not None:
         words.append(f"cotangent={_array(case.cotangent)}")
     return " ".join(words)
+
+
+def heading(case: Case) -> str:
+    """What the line says before the arrays."""
+    return " ".join([*_reduction(case.spec), *_windows(case.spec), case.output, case.layout])
 
 
 def _reduction(spec: PoolSpec) -> list[str]:

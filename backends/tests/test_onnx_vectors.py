@@ -5,6 +5,8 @@ published tolerance is 1e-3; here they answer to the definition's own error boun
 What the vocabulary cannot say is listed by name, with the reason.
 """
 
+import functools
+import importlib.util
 import warnings
 from typing import Any
 
@@ -16,13 +18,66 @@ from backends.compare import assert_conforms
 from backends.interface import Case
 from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: it ships the vectors")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("onnx") is None, reason="onnx is not installed: it ships the vectors")
 
 OPERATORS = {"AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "MaxUnpool"}
 CANNOT_SAY = {
     "test_maxunpool_export_without_output_shape": "unpooling is out of the definition's scope (rule 12)",
     "test_maxunpool_export_with_output_shape": "unpooling is out of the definition's scope (rule 12)",
 }
+ASKED = (
+    "test_averagepool_1d_default",
+    "test_averagepool_2d_ceil",
+    "test_averagepool_2d_ceil_last_window_starts_on_pad",
+    "test_averagepool_2d_default",
+    "test_averagepool_2d_dilations",
+    "test_averagepool_2d_pads",
+    "test_averagepool_2d_pads_count_include_pad",
+    "test_averagepool_2d_precomputed_pads",
+    "test_averagepool_2d_precomputed_pads_count_include_pad",
+    "test_averagepool_2d_precomputed_same_upper",
+    "test_averagepool_2d_precomputed_strides",
+    "test_averagepool_2d_same_lower",
+    "test_averagepool_2d_same_upper",
+    "test_averagepool_2d_strides",
+    "test_averagepool_3d_default",
+    "test_averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_False",
+    "test_averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_True",
+    "test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_False",
+    "test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True",
+    "test_averagepool_3d_dilations_small",
+    "test_globalaveragepool",
+    "test_globalaveragepool_precomputed",
+    "test_globalmaxpool",
+    "test_globalmaxpool_precomputed",
+    "test_lppool_1d_default",
+    "test_lppool_2d_default",
+    "test_lppool_2d_dilations",
+    "test_lppool_2d_pads",
+    "test_lppool_2d_same_lower",
+    "test_lppool_2d_same_upper",
+    "test_lppool_2d_strides",
+    "test_lppool_3d_default",
+    "test_maxpool_1d_default",
+    "test_maxpool_2d_ceil",
+    "test_maxpool_2d_ceil_output_size_reduce_by_one",
+    "test_maxpool_2d_default",
+    "test_maxpool_2d_dilations",
+    "test_maxpool_2d_pads",
+    "test_maxpool_2d_precomputed_pads",
+    "test_maxpool_2d_precomputed_same_upper",
+    "test_maxpool_2d_precomputed_strides",
+    "test_maxpool_2d_same_lower",
+    "test_maxpool_2d_same_upper",
+    "test_maxpool_2d_strides",
+    "test_maxpool_2d_uint8",
+    "test_maxpool_3d_default",
+    "test_maxpool_3d_dilations",
+    "test_maxpool_3d_dilations_use_ref_impl",
+    "test_maxpool_3d_dilations_use_ref_impl_large",
+    "test_maxpool_with_argmax_2d_precomputed_pads",
+    "test_maxpool_with_argmax_2d_precomputed_strides",
+)
 COLUMN_MAJOR = {"test_maxpool_with_argmax_2d_precomputed_strides": "storage_order=1 numbers its indices column by column"}
 PRINTED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 4}
 """Vectors whose expected numbers were typed with so many decimals, and are known no better."""
@@ -32,8 +87,9 @@ LARGEST = 5000
 """About how many outputs of a vector are asked: a few have 90,000, which say no more."""
 
 
-def collect() -> dict[str, Any]:
-    """The pooling vectors by name."""
+@functools.cache
+def vectors() -> dict[str, Any]:
+    """The pooling vectors by name. Making them takes onnx some seconds, which collecting the tests does not need."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # other operators' vectors overflow on purpose while they are made
         from onnx.backend.test.case.node import collect_testcases
@@ -42,11 +98,10 @@ def collect() -> dict[str, Any]:
     return {case.name: case for case in cases if len(case.model.graph.node) == 1 and case.model.graph.node[0].op_type in OPERATORS}
 
 
-VECTORS = collect()
-
-
 def spec_of(node: Any) -> PoolSpec:
     """The node's attributes in the suite's vocabulary; ONNX documents the defaults."""
+    import onnx
+
     given = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     kind = node.op_type.removeprefix("Global")
     reduction = {
@@ -71,14 +126,13 @@ def spec_of(node: Any) -> PoolSpec:
 
 def test_every_vector_is_accounted_for() -> None:
     """Each of onnx's pooling vectors is asked, or named with a reason."""
-    assert len(VECTORS) >= 53
-    assert set(CANNOT_SAY) | set(COLUMN_MAJOR) | set(PRINTED) <= set(VECTORS)
+    assert set(vectors()) == set(ASKED) | set(CANNOT_SAY)
 
 
-@pytest.mark.parametrize("name", sorted(set(VECTORS) - set(CANNOT_SAY)))
+@pytest.mark.parametrize("name", ASKED)
 def test_vector(name: str) -> None:
     """What onnx says an operator gives, the definition gives within its own error bound."""
-    vector = VECTORS[name]
+    vector = vectors()[name]
     spec = spec_of(vector.model.graph.node[0])
     (inputs, outputs), *_ = vector.data_sets
     case = Case(spec=spec, x=inputs[0])

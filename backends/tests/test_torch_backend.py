@@ -91,7 +91,7 @@ def deviates_in_half(reduction, windows, rank: int, output: str) -> bool:
 
 def named(case: Case):
     """The case as a parameter whose id is its text, up to the arrays."""
-    return pytest.param(case, id=f"{text.write(case).split(' x=')[0]} {case.x.dtype.name} {len(case.spatial)}-D")
+    return pytest.param(case, id=f"{text.heading(case)} {case.x.dtype.name} {len(case.spatial)}-D")
 
 
 def loaded(name: str) -> backends.Backend:

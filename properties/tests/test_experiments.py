@@ -1,5 +1,6 @@
 """The image experiments as a whole: their verdicts, what they leave behind, and the command."""
 
+import importlib.util
 import json
 import math
 import subprocess
@@ -15,8 +16,10 @@ from properties.tests import strangers
 from properties.tests.lab import FRAMEWORKS, Defective, asking
 from reports import record
 
-pytest.importorskip("skimage", reason="scikit-image is not installed: it ships the photographs")
-pytest.importorskip("sklearn", reason="scikit-learn is not installed: it fits the probes")
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("skimage") is None, reason="scikit-image is not installed: it ships the photographs"),
+    pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed: it fits the probes"),
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 STRANGERS = Path(strangers.__file__)

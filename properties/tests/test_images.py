@@ -1,5 +1,6 @@
 """What the experiments look at: bundled photographs, and patterns that are drawn."""
 
+import importlib.util
 import socket
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from properties import images, invariance
 from properties.tests.lab import grays, grid
 
-pytest.importorskip("skimage", reason="scikit-image is not installed: it ships the photographs")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("skimage") is None, reason="scikit-image is not installed: it ships the photographs"
+)
 
 
 def test_photographs_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """What a small shift does to a pooled map, on small ones."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from properties import invariance
 from properties.steps import AVERAGE, BLURRED_SUBSAMPLING, MAX
 from properties.tests.lab import asking, grays, grid
 
-pytest.importorskip("skimage", reason="scikit-image is not installed: it draws the circle")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("skimage") is None, reason="scikit-image is not installed: it draws the circle")
 
 
 def test_the_tutorials_circle_and_another() -> None:

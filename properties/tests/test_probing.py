@@ -1,5 +1,7 @@
 """The linear probe, its filters and its statistics."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from properties import probing
 from properties.steps import BLURRED_MAX, MAX
 from properties.tests.lab import asking
 
-pytest.importorskip("sklearn", reason="scikit-learn is not installed: it fits the probes")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed: it fits the probes")
 
 
 def test_the_bank_has_eight_directions() -> None:

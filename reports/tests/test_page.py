@@ -1,5 +1,6 @@
 """The page in a real browser: quiet, within its width, usable by keyboard and by screen reader."""
 
+import importlib.util
 import shutil
 import subprocess
 
@@ -8,7 +9,7 @@ import pytest
 from reports import __main__ as command
 from reports.tests import samples
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: the page is not tried in a browser")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright: the page is not tried in a browser")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PHONE, DESK = 390, 1440
@@ -21,6 +22,8 @@ def browser():
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+    from playwright import sync_api
+
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield launched
