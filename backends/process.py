@@ -85,10 +85,11 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What one block of calls took, in seconds: by the wall clock, and of this process's CPU time."""
+    """What one block of calls took, in seconds: by the wall clock, of this process's CPU time, and of a device where it has one."""
 
     wall: float
     cpu: float
+    device: float | None = None
 
 
 class Native:
@@ -99,6 +100,19 @@ class Native:
 
     def __del__(self) -> None:
         self.life.freed.append(self.handle)
+
+
+class Placed:
+    """A question that was made, bound and warmed in another process; `gap` says why it cannot be asked, if so."""
+
+    def __init__(self, life: Life, handle: int | None, gap: str | None = None) -> None:
+        self.life, self._handle, self.gap = life, handle, gap
+
+    def handle(self) -> int:
+        """Its handle in that process; a gap has none."""
+        if self._handle is None:
+            raise Unsupported(str(self.gap))
+        return self._handle
 
 
 class Bound:
@@ -222,13 +236,27 @@ class Remote:
             wrote=tuple(reply["wrote"]), warned=tuple(reply["warned"]), printed=printed, logged=logged,
         )  # fmt: skip
 
-    def measure(self, case: Case | Bound, iterations: int) -> Timing:
+    def place(self, question: Mapping[str, Any]) -> Placed:
+        """Have a question made where it is asked, so that no array travels; `timing.question` says what describes one."""
+        reply, _, life = self._exchange("place", **question)
+        return Placed(life, reply.get("handle"), reply["gap"])
+
+    def sentinel(self, name: str) -> Placed:
+        """Work of `timing.SENTINELS`, which has nothing to do with the backend."""
+        reply, _, life = self._exchange("sentinel", name=name)
+        return Placed(life, reply["handle"])
+
+    def digest(self, placed: Placed, keep: Path | None = None) -> dict[str, Any]:
+        """The "checksum", "dtype" and "shape" of a placed question's answer; with `keep` its bytes go to that file."""
+        return self._exchange("digest", handle=placed.handle(), keep=None if keep is None else str(keep))[0]
+
+    def measure(self, case: Case | Bound | Placed, iterations: int) -> Timing:
         """What a block of so many calls takes, by the worker's own clocks; one untimed call goes before it."""
         if iterations < 1:
             raise ValueError(f"iterations={iterations}: expected at least 1")
         bound = self.bind(case) if isinstance(case, Case) else case
         reply, _, _ = self._exchange("measure", handle=bound.handle(), iterations=iterations)
-        timing = Timing(wall=reply["wall"], cpu=reply["cpu"])
+        timing = Timing(wall=reply["wall"], cpu=reply["cpu"], device=reply["device"])
         if not timing.wall > 0:
             raise RemoteFailure(f"{self.name}: {iterations} calls took {timing.wall} s: the clock stands still", outcome="clock")
         return timing

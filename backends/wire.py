@@ -219,12 +219,16 @@ _KINDS: dict[str, Any] = {kind.name: kind for kind in (Max, Average, Lp, Sliding
 
 def case_header(case: Case) -> dict[str, Any]:
     """All of a case but its arrays."""
-    spec = case.spec
     return {
-        "spec": json.dumps([[part.name, vars(part)] for part in (spec.reduction, spec.windows)]),
+        "spec": spec_text(case.spec),
         "layout": case.layout,
         "output": case.output,
     }
+
+
+def spec_text(spec: PoolSpec) -> str:
+    """A spec as a line of JSON."""
+    return json.dumps([[part.name, vars(part)] for part in (spec.reduction, spec.windows)])
 
 
 def case_arrays(case: Case) -> list[np.ndarray]:
@@ -235,10 +239,11 @@ def case_arrays(case: Case) -> list[np.ndarray]:
 def case_from(header: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Case:
     """The case that `case_header` and `case_arrays` describe."""
     cotangent = arrays[1] if len(arrays) > 1 else None
-    return Case(_spec(header["spec"]), arrays[0], header["layout"], header["output"], cotangent)
+    return Case(spec_from(header["spec"]), arrays[0], header["layout"], header["output"], cotangent)
 
 
 @functools.lru_cache(maxsize=1024)
-def _spec(text: str) -> PoolSpec:
+def spec_from(text: str) -> PoolSpec:
+    """The spec that `spec_text` wrote."""
     reduction, windows = (_KINDS[name](**fields) for name, fields in json.loads(text))
     return PoolSpec(reduction=reduction, windows=windows)

@@ -19,29 +19,37 @@ if __name__ == "__main__":
 import ast
 import contextlib
 import faulthandler
-import gc
+import functools
 import importlib.machinery
 import importlib.util
 import itertools
 import os
 import platform
 import socket
-import time
 import traceback
 from typing import Any
 
 import numpy as np
 
+
+@functools.cache
+def ours(name: str) -> Any:
+    """A module of the package `backends` from the checkout that this file lies in, in place of ROOT's."""
+    loader = importlib.machinery.SourceFileLoader(f"backends.{name}", str(Path(__file__).with_name(f"{name}.py")))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]  # a loader has a spec
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    return module
+
+
 if __name__ == "__main__":
     # Both ends speak the language of one checkout, whatever revision the backend comes from.
-    for _name in ("wire", "answer", "nursery"):
-        _loader = importlib.machinery.SourceFileLoader(f"backends.{_name}", str(Path(__file__).with_name(f"{_name}.py")))
-        _spec = importlib.util.spec_from_loader(_loader.name, _loader)
-        sys.modules[_loader.name] = importlib.util.module_from_spec(_spec)  # type: ignore[arg-type]  # a loader has a spec
-        _loader.exec_module(sys.modules[_loader.name])
+    for _name in ("wire", "answer", "nursery", "timing"):
+        ours(_name)
 
 import backends
-from backends import answer, interface, nursery, wire
+from backends import answer, interface, nursery, timing, wire
 
 OFFERS = ("native", "static_shape", "layers", "convolve", "environment")
 FACTS = ("device", "threads")
@@ -164,19 +172,22 @@ class Servant:
         return {"value": None if back else value}, back
 
     def do_measure(self, header: dict, arrays: list) -> tuple[dict, list]:
-        call, repetitions = self.held[header["handle"]], itertools.repeat(None, header["iterations"])
-        call()
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            cpu, wall = time.process_time(), time.perf_counter()
-            for _ in repetitions:
-                call()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        finally:
-            if collecting:
-                gc.enable()
-        return {"wall": wall, "cpu": cpu}, []
+        asked = self.held[header["handle"]]
+        call, wait = (asked.call, asked.wait) if isinstance(asked, timing.Asked) else (asked, None)
+        return timing.block(call, wait, header["iterations"]), []
+
+    def do_place(self, header: dict, arrays: list) -> tuple[dict, list]:
+        spec = wire.spec_from(header["spec"])
+        case = timing.question(spec, header, ours("text"), interface.Case)
+        if gap := interface.refusal(self.backend, case):
+            return {"gap": str(gap)}, []
+        return {"gap": None, **self._hold(timing.ask(self.backend, case))}, []
+
+    def do_sentinel(self, header: dict, arrays: list) -> tuple[dict, list]:
+        return self._hold(timing.sentinel(header["name"])), []
+
+    def do_digest(self, header: dict, arrays: list) -> tuple[dict, list]:
+        return timing.digest(self.backend.fetch(self.held[header["handle"]].answer()), header["keep"]), []
 
     def do_execute(self, header: dict, arrays: list) -> tuple[dict, list]:
         limit_memory(header["memory"])

@@ -21,14 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from backends.interface import Backend, Case, Layout
+from backends.interface import Backend, Case
+from backends.timing import WARM_CALLS, placed
 from benchmarks import machine
 from benchmarks.cells import Cell, Effort
 from benchmarks.check import Wrong, check, checksum
 from benchmarks.workloads import bytes_moved, taps
 
-PAGE, LINE = 4096, 64
-WARM_CALLS = 2
 RING = 64
 """At most how many buffers a cold run rotates; a small workload's are pushed out of the cache between rounds as well."""
 
@@ -40,16 +39,6 @@ class TimedOut(Exception):
 
 
 # --- placement ----------------------------------------------------------------------------------
-
-
-def placed(array: np.ndarray, layout: Layout, chance: random.Random) -> np.ndarray:
-    """A copy in new memory, at a random cache line of a page, in the order of `layout`, so that no adapter need move it."""
-    order = np.moveaxis(array, 1, -1) if layout == "channels_last" else array
-    room = np.empty(array.nbytes + 2 * PAGE, np.uint8)
-    start = -room.ctypes.data % PAGE + LINE * chance.randrange(PAGE // LINE)
-    copy = room[start : start + array.nbytes].view(array.dtype).reshape(order.shape)
-    copy[...] = order
-    return np.moveaxis(copy, -1, 1) if layout == "channels_last" else copy
 
 
 def elsewhere(case: Case, chance: random.Random) -> Case:

@@ -4,11 +4,13 @@ import time
 import numpy as np
 import pytest
 
+from backends import timing
 from backends.spec import Max, PoolSpec, Sliding
+from backends.timing import placed
 from benchmarks import machine, measure
 from benchmarks.cells import Cell, Effort, cells
 from benchmarks.check import Wrong
-from benchmarks.measure import DeviceClock, Launches, Rounds, TimedOut, limit, placed
+from benchmarks.measure import DeviceClock, Launches, Rounds, TimedOut, limit
 from benchmarks.problems import status_of, status_of_death
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -56,7 +58,7 @@ def test_placed_arrays_are_the_same_numbers_elsewhere(dtype, layout):
     copy = placed(array, layout, random.Random(1))
     assert copy.dtype == array.dtype
     np.testing.assert_array_equal(copy, array)
-    assert copy.__array_interface__["data"][0] % measure.LINE == 0
+    assert copy.__array_interface__["data"][0] % timing.LINE == 0
     assert (np.moveaxis(copy, 1, -1) if layout == "channels_last" else copy).flags.c_contiguous
     assert copy.flags.writeable
     assert not np.shares_memory(copy, array)

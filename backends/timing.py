@@ -1,0 +1,134 @@
+"""What a worker times by its own clocks: a question made where it is asked, blocks of calls, and its answer's checksum.
+
+A worker imports this file from the checkout that started it, whatever revision its backend comes from: both
+sides of a comparison are measured by the same code.
+"""
+
+import gc
+import hashlib
+import itertools
+import random
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+PAGE, LINE = 4096, 64
+WARM_CALLS = 2
+Call = Callable[[], Any]
+
+
+class Asked:
+    """Something to time: `call`; `answer` gives what a backend can fetch; `wait`, on a device, waits for all calls and may say what they took."""
+
+    def __init__(self, call: Call, answer: Call | None = None, wait: Callable[[], float | None] | None = None) -> None:
+        self.call, self.answer, self.wait = call, answer or call, wait
+
+
+def placed(array: np.ndarray, layout: str, chance: random.Random) -> np.ndarray:
+    """A copy in new memory, at a random cache line of a page, in the order of `layout`, so that no adapter need move it."""
+    order = np.moveaxis(array, 1, -1) if layout == "channels_last" else array
+    room = np.empty(array.nbytes + 2 * PAGE, np.uint8)
+    start = -room.ctypes.data % PAGE + LINE * chance.randrange(PAGE // LINE)
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(order.shape)
+    copy[...] = order
+    return np.moveaxis(copy, -1, 1) if layout == "channels_last" else copy
+
+
+def question(spec: Any, described: Mapping[str, Any], text: ModuleType, case: Callable[..., Any]) -> Any:
+    """The case that is described: its numbers come from seeded generators, its arrays lie where `place` says, a seed too."""
+    shape, chance = tuple(described["shape"]), random.Random(described["place"])
+    x = placed(text.generate("uniform", 1, shape, described["dtype"]), described["layout"], chance)
+    cotangent = None
+    if described["output"] == "gradient":
+        pooled = (*shape[:2], *spec.output_shape(shape[2:]))
+        cotangent = placed(text.generate("uniform", 2, pooled, described["dtype"]), described["layout"], chance)
+    return case(spec, x, described["layout"], described["output"], cotangent)
+
+
+def ask(backend: Any, case: Any) -> Asked:
+    """Bind a case, and call it until it is warm; a device's calls are queued where its adapter can."""
+    answer = backend.bind(case)
+    asked = Asked(answer)
+    if str(getattr(backend, "device", "cpu")) != "cpu" and hasattr(backend, "enqueue"):
+        launch, wait = backend.enqueue(case)
+        asked = Asked(launch, answer, wait)
+    for _ in range(WARM_CALLS):
+        asked.call()
+    return asked
+
+
+def block(call: Call, wait: Callable[[], float | None] | None, iterations: int) -> dict[str, float | None]:
+    """Seconds of so many calls, after an untimed one, with garbage collection off: by the wall clock, of CPU, of a device."""
+    repetitions = itertools.repeat(None, iterations)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        call()
+        if wait:
+            wait()
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in repetitions:
+            call()
+        device = wait() if wait else None
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    finally:
+        if collecting:
+            gc.enable()
+    return {"wall": wall, "cpu": cpu, "device": (wall if device is None else device) if wait else None}
+
+
+def digest(array: Any, keep: str | None = None) -> dict[str, Any]:
+    """An answer's checksum: of its bytes in C order, its shape and its dtype, every NaN alike and −0 as 0.
+
+    With `keep` the bytes go to that file as well.
+
+    Raises:
+        TypeError: it is no array of numbers.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.hasobject:
+        raise TypeError(f"fetch returned {type(array).__name__}: expected a NumPy array")
+    plain = np.ascontiguousarray(array)
+    if plain.dtype.kind not in "iub":
+        plain = plain + plain.dtype.type(0)
+        plain[np.isnan(plain)] = np.nan
+    raw = plain.view(np.uint8).data if plain.size else b""
+    if keep is not None:
+        Path(keep).write_bytes(raw)
+    said = f"{plain.dtype.name} {plain.shape} ".encode()
+    return {"checksum": hashlib.sha256(said + bytes(raw)).hexdigest(), "dtype": plain.dtype.name, "shape": plain.shape}
+
+
+# --- sentinels: work that no change of a backend can touch ----------------------------------------
+
+
+def _loop() -> Call:
+    def call() -> None:
+        for _ in itertools.repeat(None, 2000):
+            pass
+
+    return call
+
+
+def _copy() -> Call:
+    source, target = np.ones(1 << 20), np.zeros(1 << 20)
+    return lambda: np.copyto(target, source)
+
+
+def _maximum() -> Call:
+    a, b, out = (np.full(1 << 14, value, np.float32) for value in (1, 2, 0))
+    return lambda: np.maximum(a, b, out=out)
+
+
+SENTINELS: Mapping[str, Callable[[], Call]] = {"python-loop": _loop, "copy-8MB": _copy, "maximum-64KB": _maximum}
+
+
+def sentinel(name: str) -> Asked:
+    """One of `SENTINELS`."""
+    call = SENTINELS[name]()
+    call()
+    return Asked(call)
+
