@@ -111,7 +111,10 @@ def _checked(name: str, build: Any) -> Backend:
     except (UnknownBackend, BrokenBackend):
         raise
     except Exception as error:  # whatever a framework raises at import is this backend's alone
-        raise BrokenBackend(f"{name}: {type(error).__name__}: {error}") from error
+        base = name.partition(":")[0]
+        missing = isinstance(error, ModuleNotFoundError) and base in adapters()
+        hint = f" (`tox -e conform-{base}` installs it)" if missing else ""
+        raise BrokenBackend(f"{name}: {type(error).__name__}: {error}{hint}") from error
     for attribute in ("name", "version", "capabilities", "gap", "bind", "fetch"):
         if not hasattr(backend, attribute):
             raise BrokenBackend(f"{name}: has no attribute {attribute!r}; a backend has name, version, capabilities, gap, bind and fetch")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import backends
+
 ROOT = Path(__file__).parents[2]
 IMPORTED = 70
 SPY = f"""
@@ -47,3 +49,12 @@ def test_loading_is_what_imports(name):
     run = watched(f"import backends; backends.load({name!r})")
     assert run.returncode == IMPORTED, run.stdout + run.stderr
     assert run.stdout == f"imported {name}\n"
+
+
+@pytest.mark.parametrize("name", ["torch", "torch:compile", "tensorflow:xla", "jax"])
+def test_a_missing_framework_says_what_installs_it(name, monkeypatch):
+    """A backend whose framework is not installed says so, with the environment that has it."""
+    framework = name.partition(":")[0]
+    monkeypatch.setitem(sys.modules, framework, None)
+    with pytest.raises(backends.BrokenBackend, match=rf"^{name}: ModuleNotFoundError: .*`tox -e conform-{framework}` installs it"):
+        backends.load.__wrapped__(name)
