@@ -16,6 +16,11 @@ from typing import Any
 
 import numpy as np
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 PAGE, LINE = 4096, 64
 WARM_CALLS = 2
 Call = Callable[[], Any]
@@ -61,7 +66,7 @@ def ask(backend: Any, case: Any) -> Asked:
     return asked
 
 
-def block(call: Call, wait: Callable[[], float | None] | None, iterations: int) -> dict[str, float | None]:
+def block(call: Call, wait: Callable[[], float | None] | None, iterations: int) -> dict[str, float | int | None]:
     """Seconds of so many calls, after an untimed one, with garbage collection off: by the wall clock, of CPU, of a device."""
     repetitions = itertools.repeat(None, iterations)
     collecting = gc.isenabled()
@@ -70,6 +75,7 @@ def block(call: Call, wait: Callable[[], float | None] | None, iterations: int) 
         call()
         if wait:
             wait()
+        switches = preemptions()
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in repetitions:
             call()
@@ -78,7 +84,13 @@ def block(call: Call, wait: Callable[[], float | None] | None, iterations: int) 
     finally:
         if collecting:
             gc.enable()
-    return {"wall": wall, "cpu": cpu, "device": (wall if device is None else device) if wait else None}
+    device = (wall if device is None else device) if wait else None
+    return {"wall": wall, "cpu": cpu, "device": device, "interrupted": preemptions() - switches}
+
+
+def preemptions() -> int:
+    """How often this process had its core taken away so far; 0 where the system does not count."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
 
 
 def digest(array: Any, keep: str | None = None) -> dict[str, Any]:
@@ -131,4 +143,3 @@ def sentinel(name: str) -> Asked:
     call = SENTINELS[name]()
     call()
     return Asked(call)
-
