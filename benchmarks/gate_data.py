@@ -4,6 +4,7 @@ The measuring half makes these, the deciding half reads them, `gate.json` keeps 
 construction what cannot be believed, so that no later step meets a time that is not a positive, finite number.
 """
 
+import functools
 import math
 import statistics
 from collections.abc import Mapping
@@ -135,7 +136,7 @@ class Pair:
         for checksum in self.checksums:
             _text("checksum", checksum)
 
-    @property
+    @functools.cached_property
     def log_ratio(self) -> float:
         """The logarithm of candidate over baseline: the median over the quads."""
         return statistics.median(quad.log_ratio for quad in self.quads)

@@ -72,8 +72,10 @@ def sample(logs: Sequence[float]) -> Sample:
         raise ValueError("no pairs")
     if not all(math.isfinite(value) for value in logs):
         raise ValueError(f"log-ratios {list(logs)}: expected finite numbers")
-    deviation = statistics.stdev(logs) if len(logs) > 1 else math.inf
-    return Sample(number=len(logs), mean=statistics.fmean(logs), median=statistics.median(logs), deviation=deviation)
+    mean = statistics.fmean(logs)
+    squares = math.fsum((value - mean) ** 2 for value in logs)  # statistics.stdev counts in fractions, and takes fifty times as long
+    deviation = math.sqrt(squares / (len(logs) - 1)) if len(logs) > 1 else math.inf
+    return Sample(number=len(logs), mean=mean, median=statistics.median(logs), deviation=deviation)
 
 
 def p_above(given: Sample, delta: float) -> float:
@@ -143,7 +145,7 @@ def detectable(deviation: float, rule: Rule, power: float = 0.95) -> float:
     low, high = math.log1p(rule.delta), 3.0
     if _missed(high, deviation, rule) > 1 - power:
         return math.inf
-    while high - low > 1e-5:
+    while high - low > 1e-4:
         middle = (low + high) / 2
         low, high = (low, middle) if _missed(middle, deviation, rule) <= 1 - power else (middle, high)
     return math.expm1(high)
