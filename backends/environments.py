@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -250,7 +251,7 @@ def _ours(backend: str) -> list[str]:
     return [*wanted, *project["optional-dependencies"].get(backend.partition(":")[0], ())]
 
 
-def _project() -> Mapping[str, list]:
+def _project() -> Mapping[str, Any]:
     # Python 3.10 has no tomllib; the two tables that are read have one plain form, which a test holds.
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     try:
@@ -260,8 +261,8 @@ def _project() -> Mapping[str, list]:
     return tomllib.loads(text)["project"]
 
 
-def _plain_toml(text: str) -> dict:
-    found: dict = {"optional-dependencies": {}}
+def _plain_toml(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"optional-dependencies": {}}
     section = re.search(r"^dependencies = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     found["dependencies"] = re.findall(r'^\s*"([^"]+)"', section.group(1), re.MULTILINE) if section else []
     extras = re.search(r"^\[project\.optional-dependencies\]\n(.*?)^\[", text, re.DOTALL | re.MULTILINE)

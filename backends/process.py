@@ -9,13 +9,14 @@ death. Processes end with the one that made them, however that one ends.
 A Remote is never timed from outside: `measure` asks the worker to.
 """
 
+import contextlib
 import functools
 import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -264,6 +265,15 @@ class Remote:
         if not timing.wall > 0:
             raise RemoteFailure(f"{self.name}: {iterations} calls took {timing.wall} s: the clock stands still", outcome="clock")
         return timing
+
+    def confine(self, cores: Iterable[int]) -> None:
+        """Let the process that answers, with every thread that it has and will have, run on these cores alone."""
+        with self._lock:
+            if self._keeper.life is None:
+                self._keeper.life = self._alive().begin()
+            for task in os.listdir(f"/proc/{self._keeper.life.pid}/task"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(task), cores)
 
     def execute(self, code: str, time_limit: float | None = None, memory: int | None = 8 << 30) -> Outcome:
         """What becomes of native code in a process of its own, which has the framework imported.

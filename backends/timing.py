@@ -27,7 +27,10 @@ Call = Callable[[], Any]
 
 
 class Asked:
-    """Something to time: `call`; `answer` gives what a backend can fetch; `wait`, on a device, waits for all calls and may say what they took."""
+    """Something to time: `call`. `answer` gives what a backend can fetch.
+
+    On a device `wait` waits for all calls, and may say what they took.
+    """
 
     def __init__(self, call: Call, answer: Call | None = None, wait: Callable[[], float | None] | None = None) -> None:
         self.call, self.answer, self.wait = call, answer or call, wait

@@ -48,8 +48,8 @@ if __name__ == "__main__":
     for _name in ("wire", "answer", "nursery", "timing"):
         ours(_name)
 
-import backends
-from backends import answer, interface, nursery, timing, wire
+import backends  # noqa: E402
+from backends import answer, interface, nursery, timing, wire  # noqa: E402
 
 OFFERS = ("native", "static_shape", "layers", "convolve", "environment")
 FACTS = ("device", "threads")

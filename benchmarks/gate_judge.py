@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0
@@ -39,28 +39,28 @@ class Judge:
         self._said[workload, checksum] = self._ask(json.dumps(question))
 
     def _ask(self, line: str) -> str:
-        process = self._started()
+        asking, answering = self._started()
         try:
-            process.stdin.write(line + "\n")  # type: ignore[union-attr]  # both are pipes
-            process.stdin.flush()  # type: ignore[union-attr]
-            if select.select([process.stdout], [], [], PATIENCE)[0] and (said := process.stdout.readline()):  # type: ignore[union-attr]
+            asking.write(line + "\n")
+            asking.flush()
+            if select.select([answering], [], [], PATIENCE)[0] and (said := answering.readline()):
                 return str(json.loads(said))
         except (OSError, ValueError):
             pass
         self._errors.seek(0)
-        last = ([f"not within {PATIENCE:g} s"] + self._errors.read().strip().splitlines())[-1]
+        last = [f"not within {PATIENCE:g} s", *self._errors.read().strip().splitlines()][-1]
         self.close()
         return f"it cannot be held against the definition: {last}"
 
-    def _started(self) -> "subprocess.Popen[str]":
+    def _started(self) -> tuple[IO[str], IO[str]]:
         if self._process is None:
-            self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+            self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  # it lives as long as the process
             command = [sys.executable, "-m", "benchmarks.gate_judge"]
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=self._errors, text=True, cwd=ROOT, start_new_session=True
             )
-        return self._process
+        return cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
 
     def close(self) -> None:
         """End the process, if there is one."""

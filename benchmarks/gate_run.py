@@ -14,9 +14,10 @@ from benchmarks.gate_calibration import Calibration, this_machine
 from benchmarks.gate_data import Invalid, Machine, Pair, Progress, Run, Side, Uncovered
 from benchmarks.gate_decide import suspicious
 from benchmarks.gate_inject import BACKEND, SHARE
-from benchmarks.gate_pairs import Contender, Measurement, Settings
+from benchmarks.gate_pairs import Measurement
 from benchmarks.gate_sides import Choice, Listing, common, listing, ours
 from benchmarks.gate_statistics import Rule
+from benchmarks.gate_worker import Contender, Settings
 
 INJECTION = Path(__file__).resolve().with_name("gate_inject.py")
 

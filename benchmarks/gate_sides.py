@@ -12,7 +12,7 @@ from typing import Any
 
 from backends.environments import ROOT, Environment, commit_of, git
 from benchmarks.gate_data import Invalid, Uncovered, Usage
-from benchmarks.gate_pairs import Question
+from benchmarks.gate_worker import Question
 
 LISTING = Path(__file__).with_name("gate_listing.py")
 UPSTREAM = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
@@ -136,7 +136,7 @@ def matches(expression: str, names: Sequence[str]) -> bool:
     logic = {"and", "or", "not", "(", ")"}
     told = [token if token in logic else str(any(token.lower() in name.lower() for name in names)) for token in tokens]
     try:
-        return bool(eval(compile(" ".join(told), "-k", "eval"), {"__builtins__": {}}))  # noqa: S307  # True, False and the words above alone
+        return bool(eval(compile(" ".join(told), "-k", "eval"), {"__builtins__": {}}))
     except (SyntaxError, TypeError) as error:
         raise Usage(f"-k {expression!r}: expected words with and, or, not and parentheses: {error}") from error
 
