@@ -92,6 +92,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", metafunc.config.stash[_chosen], indirect=True)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many cases each backend was asked, and how fast."""
+    asked: dict[str, list[float]] = {}
+    fast: dict[str, list[float]] = {}
+    for outcome in ("passed", "failed", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            told = dict(getattr(report, "user_properties", []))
+            if report.when != "call" or "compared" not in told:
+                continue
+            for seen in [asked] + [fast] * ("test_equivalence.py" in report.nodeid):
+                total = seen.setdefault(told["backend"], [0, 0, 0.0])
+                total[0] += 1
+                total[1] += told["compared"]
+                total[2] += told["seconds"]
+    if asked:
+        terminalreporter.section("cases")
+    for name, (laws, cases, seconds) in sorted(asked.items()):
+        equivalence = f"; equivalence: {fast[name][1] / fast[name][2]:,.0f} a second" if name in fast else ""
+        terminalreporter.write_line(f"{name}: {cases:,.0f} compared in {laws:.0f} laws, {cases / seconds:,.0f} a second{equivalence}")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hypothesis.settings.get_current_profile_name() == "thorough":
         return

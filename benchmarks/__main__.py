@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--layout", action="append", choices=LAYOUTS, default=[], help="this layout alone, again for more")
     add("--output", action="append", choices=OUTPUTS, default=[], help="this output alone, again for more")
     add("-k", dest="select", default="", metavar="EXPRESSION", help="only the cells whose names match, as in pytest")
-    add("--threads", type=int, default=machine.usable_cores(), metavar="N", help="threads of each framework (default: every core)")
+    add("--threads", type=int, default=1, metavar="N", help="threads of each framework (default 1: least at the mercy of other work)")
     add("--cold", action="store_true", help="every round meets a buffer that no cache holds")
     add("--cell-limit", type=float, default=120.0, metavar="SECONDS", help="how long one cell may take")
     add("--records", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"where records go (default {DEFAULT_FOLDER})")

@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--layout", action="append", choices=LAYOUTS, default=[], help="this layout alone, again for more (default each)")
     group.addoption("--output", action="append", choices=OUTPUTS, default=[], help="this output alone, again for more (default by level)")
     group.addoption(
-        "--threads", type=_threads, default=machine.usable_cores(), metavar="N", help="threads of each framework (default every core)"
+        "--threads", type=_threads, default=1, metavar="N", help="threads of each framework (default 1: least at the mercy of other work)"
     )
     group.addoption("--cold", action="store_true", help="every round meets a buffer that no cache holds")
     group.addoption("--cell-limit", type=float, default=LIMIT, metavar="SECONDS", help=f"how long one cell may take (default {LIMIT:g})")

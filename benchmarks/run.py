@@ -38,7 +38,7 @@ class Options:
     level: str = "quick"
     layouts: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    threads: int = field(default_factory=machine.usable_cores)
+    threads: int = 1
     cold: bool = False
     overhead: bool = False
     longest: float = 120.0

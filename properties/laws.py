@@ -114,8 +114,13 @@ def law(
         REGISTRY[name] = one
 
         @functools.wraps(function)
-        def test(backend: Subject, records: Writer, budget: Budget) -> None:
-            Trial(one, backend, records, budget).all()
+        def test(backend: Subject, records: Writer, budget: Budget, record_property: Callable[[str, object], None]) -> None:
+            trial = Trial(one, backend, records, budget)
+            try:
+                trial.all()
+            finally:
+                for key, value in trial.spent().items():
+                    record_property(key, value)
 
         # pytest reads a test's arguments from its signature, and `wraps` would show the law's own.
         del test.__wrapped__
@@ -186,6 +191,10 @@ class Trial:
             pytest.fail(message, pytrace=False)
         if status == "not run":
             pytest.skip(message)
+
+    def spent(self) -> dict[str, Any]:
+        """What the trial took, for pytest's reports: who was asked, how many cases were compared, seconds."""
+        return {"backend": self.backend.name, "compared": self.backend.tally.compared, "seconds": time.perf_counter() - self.started}
 
     def _filter(self, reason: str) -> None:
         self.backend.tally.filtered += 1

@@ -1,6 +1,7 @@
 """The commands that a person types: what they say, how they end, and what they leave behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,6 +70,17 @@ def test_a_backend_that_is_not_installed_leaves_the_others(tmp_path: Path) -> No
     loadings = {loading.backend: loading.status for loading in load(tmp_path).loadings}
     assert loadings == {f"{STRANGERS}:NeedsNothing": "missing", "sound": "loaded"}
     assert {tally.backend for tally in load(tmp_path).tallies if tally.status == "passed"} == {"sound"}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_a_run_says_what_it_compared(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    """A run ends with how many cases each backend was asked and how fast, whether one process asked them or several."""
+    done = pytest_run(tmp_path, "properties/test_equivalence.py", "--backend", f"{STRANGERS}:Sound", *workers)
+    compared = sum(tally.compared for tally in load(tmp_path).tallies)
+    assert compared
+    assert re.search(
+        rf"^sound: {compared:,} compared in \d laws, [\d,]+ a second; equivalence: [\d,]+ a second$", done.stdout, re.MULTILINE
+    )
 
 
 def test_an_incomplete_backend_says_what_it_lacks(tmp_path: Path) -> None:
