@@ -223,7 +223,10 @@ def _share(log: float) -> float:
 
 
 def _moved(run: Run, rule: Rule) -> Iterable[Finding]:
-    """Sentinels, and the baseline against itself: neither can change, so a run in which one moves measured something else."""
+    """Sentinels, and the baseline against itself: neither can change, so a run in which one moves measured something else.
+
+    Workloads of one null pair share its processes. They are counted as if they did not: one odd process is reason enough to doubt.
+    """
     sentinels = measured(pair for pair in run.pairs if pair.sentinel)
     if not sentinels:
         yield Finding(

@@ -66,7 +66,7 @@ def of_coverage(run: Run) -> Iterator[Finding]:
         "garbage": "answered what cannot be read",
     }  # fmt: skip
     for event in run.uncovered:
-        if event.kind == "new" and event.side == "candidate":
+        if event.kind == "new":
             state, level = "pass", "notice"
         elif event.kind == "garbage" or (event.side == "baseline" and event.kind in ("failed", "died", "hung")):
             state, level = "invalid", "error"

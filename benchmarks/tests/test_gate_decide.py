@@ -14,7 +14,7 @@ from benchmarks.tests import gate_samples as samples
 from benchmarks.tests.gate_samples import MEANING, SENTINELS, calibration, pair, pairs, run, sentinels, slower, spread
 
 EVENTS = {
-    ("missing", "candidate"): 4, ("missing", "baseline"): 4, ("new", "candidate"): 0, ("renamed", "both"): 4, ("skipped", "candidate"): 4,
+    ("missing", "candidate"): 4, ("missing", "baseline"): 4, ("new", "candidate"): 0, ("new", "baseline"): 0, ("renamed", "both"): 4, ("skipped", "candidate"): 4,
     ("skipped", "baseline"): 4, ("failed", "candidate"): 4, ("failed", "baseline"): 3, ("wrong", "candidate"): 4, ("wrong", "baseline"): 4,
     ("died", "candidate"): 4, ("died", "baseline"): 3, ("hung", "candidate"): 4, ("hung", "baseline"): 3, ("garbage", "candidate"): 3,
     ("garbage", "baseline"): 3,
