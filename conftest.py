@@ -5,13 +5,15 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 import backends
 from backends.interface import Backend
-from backends.process import Remote
+from backends.process import ROOT, Remote
+from properties.answers import Recorder
 from properties.laws import Budget
 from properties.subject import Subject
 from reports.record import DEFAULT_FOLDER, Loading, Writer
@@ -29,6 +31,8 @@ hypothesis.settings.register_profile("dev", max_examples=100, **_common)
 hypothesis.settings.register_profile("thorough", max_examples=2000, **_common)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+_elsewhere: dict[str, Any] = {}
+"""Where the backends of this run live, if not here, and the file that keeps what they answer."""
 _records = pytest.StashKey[Writer]()
 _chosen = pytest.StashKey[list[str]]()
 
@@ -55,6 +59,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PART",
         help="which seeded defects to try: all, none, or K/N (default: a tenth that changes by the day)",
     )
+    group.addoption("--backend-python", metavar="PYTHON", help="the interpreter that backends live under (default: this one)")
+    group.addoption("--backend-root", type=Path, metavar="DIR", help="the checkout whose adapters are asked (default: this one)")
+    group.addoption("--answers", type=Path, metavar="FILE", help="keep each answer, bit by bit, for `python -m properties.answers`")
     group.addoption("--budget", type=float, metavar="SECONDS", help="how long a law may ask one backend (default by profile)")
 
 
@@ -67,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     except backends.UnknownBackend as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_records] = Writer(config.getoption("--records"))
+    _elsewhere.update(python=config.getoption("--backend-python"), root=config.getoption("--backend-root") or ROOT)
+    _elsewhere.update(answers=config.getoption("--answers"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -165,9 +174,15 @@ def budget(pytestconfig: pytest.Config) -> Budget:
     return Budget(seconds=BUDGETS.get(hypothesis.settings.get_current_profile_name(), 30.0) if given is None else given)
 
 
+def _remote(name: str, *, answers: Path | None, **where: Any) -> Remote:
+    if answers is None:
+        return Remote(name, environment=PASSIVE, **where)
+    return Recorder(answers, name, environment=PASSIVE, **where)
+
+
 def _load(name: str, records: Writer, *, isolated: bool) -> Backend | Exception:
     try:
-        backend: Backend = Remote(name, environment=PASSIVE) if isolated else backends.load(name)
+        backend: Backend = _remote(name, **_elsewhere) if isolated else backends.load(name)
     except backends.BrokenBackend as error:
         missing = "ModuleNotFoundError" in str(error)
         records.append(Loading(backend=name, status="missing" if missing else "broken", message=str(error)))
