@@ -3,7 +3,7 @@
 import datetime
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from properties.laws import Budget
 from properties.subject import Subject
 from reports.record import DEFAULT_FOLDER, Loading, Writer
 
-BUDGETS = {"ci": 20.0, "dev": 30.0, "thorough": 1200.0}
+BUDGETS = {"ci": 5.0, "dev": 30.0, "thorough": 1200.0}
 """Seconds that a law may ask one backend: a bound for compiled variants, far more than others need."""
 
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}
@@ -142,29 +142,32 @@ def records(pytestconfig: pytest.Config) -> Iterator[Writer]:
 
 
 @pytest.fixture(scope="session")
-def loaded() -> Iterator[dict[str, Backend | Exception]]:
-    """Backends by name, each loaded once, or what loading it raised."""
+def loaded(pytestconfig: pytest.Config, records: Writer) -> Iterator[Callable[[str], Backend | Exception]]:
+    """What gives the backend of a name, loaded once and in a process of its own, or what loading it raised."""
     found: dict[str, Backend | Exception] = {}
-    yield found
+
+    def load(name: str) -> Backend | Exception:
+        if name not in found:
+            found[name] = _load(name, records, isolated=not pytestconfig.getoption("--in-process"))
+        return found[name]
+
+    yield load
     for backend in found.values():
         if isinstance(backend, Remote):
             backend.close()
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest, records: Writer, loaded: dict[str, Backend | Exception]) -> Subject:
-    """A backend under observation, in a process of its own; the test is skipped, with the reason, if it cannot be loaded."""
+def backend(request: pytest.FixtureRequest, loaded: Callable[[str], Backend | Exception]) -> Subject:
+    """A backend under observation; the test is skipped, with the reason, if it cannot be loaded."""
     from properties.divergences import DIVERGENCES
 
-    name = request.param
-    if name not in loaded:
-        loaded[name] = _load(name, records, isolated=not request.config.getoption("--in-process"))
-    found = loaded[name]
+    found = loaded(request.param)
     if isinstance(found, Exception):
         if request.node.get_closest_marker("loads"):
             pytest.fail(str(found), pytrace=False)
         pytest.skip(f"not loaded: {found}")
-    return Subject(found, DIVERGENCES, address=name)
+    return Subject(found, DIVERGENCES, address=request.param)
 
 
 @pytest.fixture

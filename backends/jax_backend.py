@@ -35,6 +35,8 @@ def load(variant: str = "") -> "JAX":
 class JAX:
     """A backend that speaks to JAX; a native answer is an array with the layout that it has."""
 
+    compiles = True
+
     def __init__(self, jax: Any, variant: str) -> None:
         self.jax = jax
         self.variant = variant
@@ -63,6 +65,17 @@ class JAX:
 
         return launch, lambda: self.jax.block_until_ready(last)
 
+    def recorded(self, case: Case) -> np.ndarray:
+        """The values of a case, pooled while their gradient is traced, and computed beside it."""
+        pool = jax_plan.call(case).resolve(self.jax)
+
+        @self.jax.jit
+        def both(x: Any) -> tuple[Any, Any]:
+            values, backward = self.jax.vjp(pool, x)
+            return values, backward(self.jax.numpy.ones_like(values))
+
+        return restored(np.array(both(self.jax.device_put(ordered(case.x, case.layout), self._device))[0]), case.layout)
+
     def fetch(self, native: tuple[Any, str]) -> np.ndarray:
         """The answer of a call as an array of its own: (N, C, *out), or x's shape for "gradient"."""
         answer, layout = native
@@ -86,7 +99,9 @@ class JAX:
 
     @property
     def threads(self) -> int:
-        """How many threads one operation may use: XLA takes each core that the process may run on."""
+        """How many threads one operation may use: XLA takes each core that the process may run on, or as many as NPROC says."""
+        if (told := os.environ.get("NPROC", "")).isdecimal():
+            return int(told)
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def environment(self) -> dict[str, str]:

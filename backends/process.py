@@ -175,6 +175,7 @@ class Remote:
         if not time_limit > 0:
             raise ValueError(f"time_limit={time_limit!r}: expected a positive number of seconds")
         self.time_limit = time_limit
+        self.where: dict[str, Any] = {"python": python, "start": start, "root": root}
         self._lock = threading.RLock()
         # One compiler a life: a pool of them would outlive it, and stand idle between small kernels.
         self._start = functools.partial(

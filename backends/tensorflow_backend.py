@@ -85,6 +85,7 @@ class TensorFlow:
         self.name = f"tensorflow:{variant}" if variant else "tensorflow"
         self.version = tf.__version__
         self.capabilities = tensorflow_plan.capabilities(gpu=variant == "gpu")
+        self.compiles = variant == "xla"
         self._device = "/GPU:0" if variant == "gpu" else "/CPU:0"
         self._onednn = _onednn_dtypes()
         self._compiled = functools.lru_cache(maxsize=COMPILED_KEPT)(self._compile)
@@ -105,6 +106,24 @@ class TensorFlow:
             return native
 
         return call
+
+    def recorded(self, case: Case) -> np.ndarray:
+        """The values of a case, pooled while a tape records."""
+        call = tensorflow_plan.call(case)
+        with self.tf.device(self._device):
+            x = self.tf.constant(ordered(case.x, case.layout))
+        pool = self._on_device(call.resolve(self.tf))
+
+        def taped(x: Any) -> tuple[Any, Any]:
+            with self.tf.GradientTape() as tape:
+                tape.watch(x)
+                y = pool(x)
+            # Without its gradient a graph would drop the recording.
+            return y, tape.gradient(y, x)
+
+        if self.variant in ("graph", "xla"):
+            taped = self.tf.function(taped, jit_compile=self.variant == "xla", autograph=False)
+        return _values(taped(x)[0], layout=case.layout)
 
     def enqueue(self, case: Case) -> tuple[Callable[[], tuple[Any, Restore]], Callable[[], None]]:
         """(launch, wait): start the call, and wait for all that was started."""
@@ -196,7 +215,8 @@ class TensorFlow:
     @property
     def threads(self) -> int:
         """How many threads one operation may use."""
-        return self.tf.config.threading.get_intra_op_parallelism_threads() or _cores()
+        told = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+        return self.tf.config.threading.get_intra_op_parallelism_threads() or (int(told) if told.isdecimal() else 0) or _cores()
 
     def environment(self) -> dict[str, str]:
         """How TensorFlow is built and set, as far as results and speed depend on it."""

@@ -60,9 +60,9 @@ class Torch:
         self.torch = torch
         self.name = f"torch:{variant}" if variant else "torch"
         self.version = torch.__version__
-        self.compiled = "compile" in variant
+        self.compiles = "compile" in variant
         self.capabilities = torch_plan.capabilities(cuda=self.place_on == "cuda")
-        self.volumes = self.compiled and hasattr(torch._decomp.decompositions, "adaptive_max_pool3d")
+        self.volumes = self.compiles and hasattr(torch._decomp.decompositions, "adaptive_max_pool3d")
         self._compiled = functools.lru_cache(maxsize=COMPILED)(self._compile)
 
     # --- the protocol ---------------------------------------------------------------------------
@@ -70,7 +70,7 @@ class Torch:
     def gap(self, case: Case) -> str | None:
         """Why this case cannot be asked: no argument says it, or PyTorch refuses it."""
         return torch_plan.unsayable(case) or torch_plan.refused(
-            case, cuda=self.place_on == "cuda", compiled=self.compiled, volumes=self.volumes
+            case, cuda=self.place_on == "cuda", compiled=self.compiles, volumes=self.volumes
         )
 
     def bind(self, case: Case) -> Callable[[], Any]:
@@ -91,18 +91,21 @@ class Torch:
 
     def enqueue(self, case: Case) -> tuple[Callable[[], Any], Callable[[], None]]:
         """(launch, wait): PyTorch's call alone, and what returns when the device has finished."""
-        call = torch_plan.call(case)
         x = self.place(case.x, case.layout)
-        if self.compiled:
-            pool = self._compiled(call, tuple(x.shape), x.stride(), x.dtype, case.output == "gradient", self.threads)
-        else:
-            pool = call.resolve(self.torch)
+        if case.cotangent is not None:
+            x.requires_grad_()
+        pool = self._pool(case, x)
         launch: Callable[[], Any] = functools.partial(pool, x)
         if case.cotangent is not None:
-            launch = self._differentiate(pool, x.requires_grad_(), self.place(case.cotangent, case.layout))
-        if self.compiled:
+            launch = self._differentiate(pool, x, self.place(case.cotangent, case.layout))
+        if self.compiles:
             _with_whole_libraries(launch)
         return launch, self.wait
+
+    def recorded(self, case: Case) -> np.ndarray:
+        """The values of a case, pooled while autograd records."""
+        x = self.place(case.x, case.layout).requires_grad_()
+        return self.fetch(self._pool(case, x)(x))
 
     def wait(self) -> None:
         """Return when the device has finished; on CPU every call has."""
@@ -112,7 +115,7 @@ class Torch:
         pool = torch_plan.call(case)
         lines = ["import torch", "", f"x = {self._source(case.x, case.layout)}"]
         call = pool.source("x")
-        if self.compiled:
+        if self.compiles:
             lines.append(f"pool = torch.compile(lambda x: {call}, fullgraph=True, dynamic=False)")
             call = "pool(x)"
         if case.cotangent is not None:
@@ -194,6 +197,12 @@ class Torch:
         return torch_plan.tensor_source(self.fetch(_memory(tensor)), tuple(tensor.shape), tensor.stride(), self.place_on)
 
     # --- calls ----------------------------------------------------------------------------------
+
+    def _pool(self, case: Case, x: Any) -> Callable[..., Any]:
+        call = torch_plan.call(case)
+        if self.compiles:
+            return self._compiled(call, tuple(x.shape), x.stride(), x.dtype, x.requires_grad, self.threads)
+        return call.resolve(self.torch)
 
     def _differentiate(self, pool: Callable[..., Any], x: Any, cotangent: Any) -> Callable[[], Any]:
         grad = self.torch.autograd.grad

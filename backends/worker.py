@@ -51,8 +51,8 @@ if __name__ == "__main__":
 import backends  # noqa: E402
 from backends import answer, interface, nursery, timing, wire  # noqa: E402
 
-OFFERS = ("native", "static_shape", "layers", "convolve", "environment")
-FACTS = ("device", "threads")
+OFFERS = ("native", "static_shape", "layers", "convolve", "environment", "recorded")
+FACTS = ("device", "threads", "compiles")
 LONGEST = 4000
 
 

@@ -120,5 +120,10 @@ def mend(case: Case, actual: Any, rows: Sequence[Divergence]) -> Mended:
     return Mended(answer=answer, excused=excused, comparison=comparison)
 
 
+def ends(case: Case, outcome: str, rows: Iterable[Divergence]) -> Divergence | None:
+    """The row that knows that a case ends so: it has that outcome, and its `where` holds for the whole case."""
+    return next((row for row in rows if row.outcome == outcome and row.where is not None and np.all(row.where(case))), None)
+
+
 def _any_where(case: Case, rows: Iterable[Divergence]) -> bool:
     return any(np.any(row.where(case)) for row in rows if row.where is not None)

@@ -8,14 +8,17 @@ from functools import partial
 import numpy as np
 
 from backends.interface import Case
-from backends.spec import Adaptive, Average, Lp, Sliding
+from backends.spec import Adaptive, Average, Global, Lp, Max, Sliding
 from properties.divergence import Divergence
 
 EAGER = frozenset({""})
+GRAPH, XLA = frozenset({"graph"}), frozenset({"xla"})
+COMPILED = frozenset({"compile"})
 TF = "https://github.com/tensorflow/tensorflow/issues/"
 TORCH = "https://github.com/pytorch/pytorch/issues/"
 tensorflow = partial(Divergence, backend="tensorflow", versions=">=2.21,<2.22", variants=EAGER, observed="", smallest="")
 torch = partial(Divergence, backend="torch", versions=">=2.11,<2.14", variants=EAGER, observed="", smallest="")
+jax = partial(Divergence, backend="jax", versions=">=0.10,<0.11", variants=EAGER, observed="", smallest="")
 
 
 def sliding(case: Case) -> bool:
@@ -42,6 +45,30 @@ def empty_axis(case: Case) -> np.ndarray:
     return np.array(0 in case.spatial)
 
 
+def empty_global(case: Case) -> np.ndarray:
+    """A global window over an axis of no elements."""
+    return np.array(isinstance(case.spec.windows, Global) and 0 in case.spatial)
+
+
+def empty_adaptive_average(case: Case) -> np.ndarray:
+    """Adaptive averages over an axis of no elements."""
+    return np.array(isinstance(case.spec.windows, Adaptive) and isinstance(case.spec.reduction, Average) and 0 in case.spatial)
+
+
+def crops(case: Case) -> np.ndarray:
+    """Padding below zero."""
+    windows = case.spec.windows
+    return np.array(sliding(case) and not isinstance(windows.padding, str) and min(map(min, windows.padding)) < 0)
+
+
+def reads_padding_alone(case: Case) -> np.ndarray:
+    """Padding as wide as a window, which some window then reads alone."""
+    windows = case.spec.windows
+    if not sliding(case) or isinstance(windows.padding, str):
+        return np.array(False)
+    return np.array(any(max(pads) >= windows.reach(axis) for axis, pads in enumerate(windows.padding)))
+
+
 def wrong_rank(case: Case) -> np.ndarray:
     """A kernel of another rank than the input."""
     return np.array(isinstance(case.spec.windows, Sliding) and case.spec.windows.rank != len(case.spatial))
@@ -55,6 +82,18 @@ def wrong_cotangent(case: Case) -> np.ndarray:
         and case.cotangent is not None
         and case.cotangent.shape != case.pooled_shape
     )
+
+
+def wrong_max_cotangent(case: Case) -> np.ndarray:
+    """The gradient of a maximum, for a cotangent of another shape than the values have."""
+    return np.array(
+        isinstance(case.spec.reduction, Max) and sliding(case) and case.cotangent is not None and case.cotangent.shape != case.pooled_shape
+    )
+
+
+def other_batch_or_channels(case: Case) -> np.ndarray:
+    """The gradient of an average, for a cotangent of other samples or channels."""
+    return wrong_cotangent(case) & (case.cotangent is not None and case.cotangent.shape[:2] != case.x.shape[:2])
 
 
 def wrong_dtype(case: Case) -> np.ndarray:
@@ -109,40 +148,73 @@ ROWS: tuple[Divergence, ...] = (
         description="An axis of no elements gives an empty array, and tf.reduce_max and tf.reduce_mean give −inf and NaN.",
     ),
     tensorflow(
-        id="tf-average-cotangent-returns", verdict="bug", outcome="returns", upstream=TF + "64642", where=wrong_cotangent,
+        id="tf-average-cotangent-returns", variants=EAGER | GRAPH, verdict="bug", outcome="returns", upstream=TF + "64642", where=wrong_cotangent,
         description="AvgPoolGrad takes a cotangent of another shape, and reads and writes past memory (CVE-2023-25664 is half mended).",
     ),
     tensorflow(
-        id="tf-average-cotangent-aborts", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353", where=wrong_cotangent,
+        id="tf-average-cotangent-aborts", variants=EAGER | GRAPH, verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353", where=wrong_cotangent,
         description="AvgPoolGrad fails a CHECK for a cotangent of lower rank.",
     ),
     tensorflow(
-        id="tf-average-cotangent-segfaults", verdict="crash", outcome="signal:SIGSEGV", upstream=TF + "64642", where=wrong_cotangent,
+        id="tf-average-cotangent-segfaults", variants=EAGER | GRAPH, verdict="crash", outcome="signal:SIGSEGV", upstream=TF + "64642", where=wrong_cotangent,
         smallest="avg2d-grad-more-channels", description="AvgPoolGrad with a cotangent of more channels writes past its memory, and may die of it.",
     ),
     tensorflow(
-        id="tf-average-cotangent-returns-native", verdict="bug", outcome="returns", upstream=TF + "64642",
+        id="tf-average-cotangent-returns-native", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", upstream=TF + "64642",
         smallest="avg2d-grad-more-channels avg2d-grad-smaller-cotangent tape-average-cotangent-smaller",
         description="AvgPoolGrad takes a cotangent of another shape, and reads and writes past memory (CVE-2023-25664 is half mended).",
     ),
     tensorflow(
         id="tf-average-cotangent-aborts-native", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353",
-        smallest="avg2d-grad-short-shape avg3d-grad-flat-cotangent", description="AvgPoolGrad fails a CHECK for a shape or a cotangent of lower rank.",
+        smallest="avg2d-grad-short-shape", description="AvgPoolGrad fails a CHECK for a shape or a cotangent of lower rank.",
+    ),
+    tensorflow(
+        id="tf-average-flat-cotangent-aborts-native", variants=EAGER | GRAPH, verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353",
+        smallest="avg3d-grad-flat-cotangent", description="AvgPool3DGrad fails a CHECK for a cotangent of lower rank.",
+    ),
+    tensorflow(
+        id="tf-average-larger-cotangent-returns-native", variants=GRAPH | XLA, verdict="bug", outcome="returns", upstream=TF + "63353",
+        smallest="avg3d-grad-larger-cotangent", description="AvgPool3DGrad takes a cotangent of the input's shape.",
+    ),
+    tensorflow(
+        id="tf-graph-max-cotangent-returns", variants=GRAPH, verdict="bug", outcome="returns", where=wrong_max_cotangent,
+        description="In a graph oneDNN's gradient of max, which replaces MaxPoolGrad, takes a cotangent of another shape.",
+    ),
+    tensorflow(
+        id="tf-graph-max-cotangent-aborts", variants=GRAPH, verdict="crash", outcome="signal:SIGABRT", where=wrong_max_cotangent,
+        description="In a graph oneDNN's gradient of max fails a CHECK for an empty cotangent, or one of lower rank.",
+    ),
+    tensorflow(
+        id="tf-xla-average-cotangent-returns", variants=XLA, verdict="bug", outcome="returns", where=other_batch_or_channels,
+        description="By XLA the gradient of an average has the samples and channels of its cotangent, whatever the input has.",
+    ),
+    tensorflow(
+        id="tf-xla-average-cotangent-returns-native", variants=XLA, verdict="bug", outcome="returns",
+        smallest="avg3d-grad-other-batch-and-channels",
+        description="By XLA the gradient of an average has the samples and channels of its cotangent, whatever the input has.",
+    ),
+    tensorflow(
+        id="tf-xla-window-0-aborts", variants=XLA, verdict="crash", outcome="signal:SIGABRT", smallest="avg3d-window-0",
+        description="By XLA a 3-D average over a window of 0 fails a CHECK in padding.cc.",
+    ),
+    tensorflow(
+        id="tf-empty-global-returns", variants=GRAPH | XLA, verdict="convention", outcome="returns", where=empty_global,
+        description="tf.reduce_max and tf.reduce_mean of no elements give −inf and NaN.",
     ),
     tensorflow(
         id="tf-average-cotangent-dies-native", verdict="crash", outcome="signal:SIGFPE", upstream=TF + "63353", smallest="avg3d-grad-larger-cotangent",
         description="AvgPool3DGrad divides by zero for a cotangent of the input's shape.",
     ),
     tensorflow(
-        id="tf-cotangent-dtype-returns", verdict="bug", outcome="returns", where=wrong_dtype,
+        id="tf-cotangent-dtype-returns", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", where=wrong_dtype,
         description="A float16 cotangent for float32 values gives a float16 gradient of an average.",
     ),
     tensorflow(
-        id="tf-argmax-grad-aborts", verdict="crash", outcome="signal:SIGABRT", smallest="argmax-grad-index-too-large argmax-grad-index-negative",
+        id="tf-argmax-grad-aborts", variants=EAGER | GRAPH | XLA, verdict="crash", outcome="signal:SIGABRT", smallest="argmax-grad-index-too-large argmax-grad-index-negative",
         description="MaxPoolGradWithArgmax fails a CHECK for an index out of range.",
     ),
     tensorflow(
-        id="tf-fractional-avg-grad-returns", verdict="bug", outcome="returns", smallest="fractional-avg-grad-sequences-past-the-input",
+        id="tf-fractional-avg-grad-returns", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", smallest="fractional-avg-grad-sequences-past-the-input",
         description="FractionalAvgPoolGrad clamps sequences that lie past the input.",
     ),
     torch(
@@ -176,19 +248,52 @@ ROWS: tuple[Divergence, ...] = (
         description="Backward ops of averages take a cotangent of a smaller batch, and return memory of others.",
     ),
     torch(
-        id="torch-lp-order-returns", verdict="convention", outcome="returns", where=no_norm,
+        id="torch-lp-order-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=no_norm,
         documentation="At p = ∞, one gets Max Pooling.", description="lp_pool takes any order, and gives what its formula gives.",
     ),
     torch(
-        id="torch-output-size-0-returns", verdict="convention", outcome="returns", where=no_output,
+        id="torch-output-size-0-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=no_output,
         documentation="output_size elements must be greater than or equal to 0", description="An adaptive output of no elements is an empty array.",
     ),
     torch(
-        id="torch-empty-axis-returns", verdict="convention", outcome="returns", where=empty_axis,
+        id="torch-empty-axis-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=empty_axis,
         description="A global average over no elements is NaN.",
     ),
     torch(
-        id="torch-cotangent-dtype-returns", verdict="convention", outcome="returns", where=wrong_dtype,
+        id="torch-cotangent-dtype-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=wrong_dtype,
         description="autograd casts a cotangent of another dtype.",
+    ),
+    torch(
+        id="torch-compiled-adaptive-empty-returns", variants=COMPILED, verdict="bug", outcome="returns", where=empty_adaptive_average,
+        description="Compiled, an adaptive average over no elements is NaN; eagerly it raises.",
+    ),
+    jax(
+        id="jax-window-larger-returns", verdict="convention", outcome="returns", where=too_large,
+        description="reduce_window clips a count of windows below zero, and returns an empty array.",
+    ),
+    jax(
+        id="jax-absurd-window-returns", verdict="convention", outcome="returns", where=absurd,
+        description="reduce_window clips a count of windows below zero, and returns an empty array.",
+    ),
+    jax(
+        id="jax-window-larger-returns-native", verdict="convention", outcome="returns",
+        smallest="window-larger-than-input sum-window-larger-than-input dilated-window-larger-than-input absurd-window",
+        description="reduce_window clips a count of windows below zero, and returns an empty array.",
+    ),
+    jax(
+        id="jax-absurd-window-same-hangs", verdict="crash", outcome="hangs", smallest="absurd-window-same",
+        description="SAME padding for a window of 2^62 is never done.",
+    ),
+    jax(
+        id="jax-negative-padding-returns", verdict="convention", outcome="returns", where=crops,
+        documentation="XLA: padding may be negative, which removes elements", description="Padding below zero crops the input.",
+    ),
+    jax(
+        id="jax-padding-alone-returns", verdict="convention", outcome="returns", where=reads_padding_alone,
+        description="A window of padding alone gives what the reduction starts from: −inf, or 0.",
+    ),
+    jax(
+        id="jax-empty-axis-returns", verdict="convention", outcome="returns", where=empty_axis,
+        description="An axis of no elements gives an empty array, and jnp.mean of it NaN.",
     ),
 )  # fmt: skip

@@ -50,6 +50,11 @@ def of(where: Any, *, reduction: str) -> Any:
     return lambda case: where(case) & (case.spec.reduction.name == reduction)
 
 
+def of_sliding(where: Any) -> Any:
+    """A `where` for sliding windows only."""
+    return lambda case: where(case) if case.spec.windows.name == "sliding" else np.zeros((), bool)
+
+
 def in_type(where: Any, dtype: str) -> Any:
     """A `where` for one dtype only."""
     return lambda case: where(case) & (case.x.dtype.name == dtype)
@@ -149,10 +154,16 @@ ROWS: tuple[Divergence, ...] = (
         observed="2048", where=in_type(sums.where_half_gradient, "float16"), accumulator="float16",
     ),
     row(
-        id="tf-bfloat16-gradient", variants=ALL, verdict="precision",
+        id="tf-bfloat16-gradient", variants=frozenset({"", "xla"}), verdict="precision",
         description="Gradients of bfloat16 are added in bfloat16.",
         smallest="max sliding kernel=3 stride=1 gradient channels_last x=bfloat16:1,1,5:0x2,1,0x2 cotangent=bfloat16:1,1,3:256,1x2",
         observed="256", where=in_type(sums.where_half_gradient, "bfloat16"), accumulator="bfloat16",
+    ),
+    row(
+        id="tf-bfloat16-gradient-graph", variants=frozenset({"graph"}), verdict="precision",
+        description="In a graph the gradient of tf.reduce_mean of bfloat16 is multiplied by a rounded reciprocal, and what oneDNN does not pool is added in bfloat16.",
+        smallest="average global gradient channels_last x=bfloat16:1,1,15:0x15 cotangent=bfloat16:1,1,1:3", observed="0.201172",
+        where=in_type(sums.where_half_gradient, "bfloat16"), accumulator="bfloat16",
     ),
     row(
         id="tf-average-gradient-wide-window", variants=CPU, verdict="bug",
@@ -199,7 +210,7 @@ ROWS: tuple[Divergence, ...] = (
         documentation="XLA's source says: TensorFlow always flushes denormals to zero",
         description="A subnormal cotangent counts as zero where it is handed back.",
         smallest="max sliding kernel=1 gradient channels_last x=float32:1,1,1:0 cotangent=float32:1,1,1:1e-45", observed="0",
-        where=of(sums.where_subnormal_gradient, reduction="max"), predict=sums.predict_max_gradient_flushed,
+        where=of(of_sliding(sums.where_subnormal_gradient), reduction="max"), predict=sums.predict_max_gradient_flushed,
     ),
     row(
         id="tf-reduce-max-shares-ties", variants=ALL, verdict="convention",
@@ -228,14 +239,21 @@ ROWS: tuple[Divergence, ...] = (
         where=gradients.where_gradient_onednn, predict=gradients.predict_gradient_onednn,
     ),
     row(
+        id="tf-empty-max-gradient-aborts", variants=frozenset({"graph"}), verdict="crash", outcome="signal:SIGABRT",
+        upstream="https://github.com/tensorflow/tensorflow/issues/126128",
+        description="In a graph the gradient of max by oneDNN of an empty batch fails a CHECK in tensor.cc: its workspace is not allocated.",
+        smallest="max sliding kernel=1 gradient channels_last x=float32:0,1,1: cotangent=float32:0,1,1:", observed="signal:SIGABRT",
+        where=gradients.where_empty_onednn,
+    ),
+    row(
         id="tf-max-gradient-onednn-subnormals", variants=frozenset({"graph"}), verdict="convention",
         documentation="XLA's source says: TensorFlow always flushes denormals to zero",
         description="In a graph oneDNN takes a subnormal cotangent for zero.",
         smallest="max sliding kernel=1 gradient channels_last x=float32:1,1,1:0 cotangent=float32:1,1,1:1e-45", observed="0",
-        where=by_onednn(of(sums.where_subnormal_gradient, reduction="max"), it=True), predict=gradients.predict_gradient_onednn,
+        where=by_onednn(of(of_sliding(sums.where_subnormal_gradient), reduction="max"), it=True), predict=gradients.predict_gradient_onednn,
     ),
     row(
-        id="tf-max-gradient-3d-ties", variants=CPU, verdict="bug",
+        id="tf-max-gradient-3d-ties", variants=frozenset({""}), verdict="bug",
         description="MaxPool3DGrad hands the whole cotangent to every tap within 1e-5 of the maximum.",
         smallest="max sliding kernel=1,1,2 gradient channels_last x=float32:1,1,1,1,2:0x2 cotangent=float32:1,1,1,1,1:1", observed="1",
         where=gradients.where_gradient_3d, predict=gradients.predict_gradient_3d,
@@ -278,6 +296,6 @@ ROWS: tuple[Divergence, ...] = (
         documentation="XLA's source says: TensorFlow always flushes denormals to zero",
         description="By XLA a subnormal cotangent counts as zero.",
         smallest="max sliding kernel=1 gradient channels_last x=float32:1,1,1:0 cotangent=float32:1,1,1:1e-45", observed="0",
-        where=of(sums.where_subnormal_gradient, reduction="max"), predict=gradients.predict_gradient_xla,
+        where=of(of_sliding(sums.where_subnormal_gradient), reduction="max"), predict=gradients.predict_gradient_xla,
     ),
 )  # fmt: skip

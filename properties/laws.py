@@ -28,7 +28,7 @@ from backends import text
 from backends.compare import Nonconformity
 from backends.interface import Case, Unsupported
 from properties import subject
-from properties.strategies import MOST_TAPS, askable, cases, count_taps
+from properties.strategies import MOST_TAPS, askable, cases, count_taps, stack_of
 from properties.subject import Misbehaved, Subject
 from reports.record import Record, Tally, Writer
 
@@ -141,7 +141,8 @@ class Trial:
     def put(self, case: Case) -> None:
         """Put one case to the backend; rejects what the law is not about or the backend cannot be asked."""
         tally = self.backend.tally
-        spent = time.perf_counter() - self.started > self.budget.seconds
+        # What has more examples by profile has more time as well.
+        spent = time.perf_counter() - self.started > self.budget.seconds * max(1.0, self.law.examples)
         if spent and not self.failed:
             return
         tally.drawn += 1
@@ -149,7 +150,8 @@ class Trial:
             case.spec.check(case.spatial)
         except ValueError:
             self._filter("not a valid spec")
-        if count_taps(case) > self.law.most_taps or (self.law.requires is not None and not self.law.requires(case)):
+        most = self.law.most_taps * stack_of(self.backend)
+        if count_taps(case) > most or (self.law.requires is not None and not self.law.requires(case)):
             self._filter("not what the law is about")
         self.backend.excused.clear()
         try:

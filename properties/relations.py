@@ -24,6 +24,10 @@ def assert_agree(case: Case, first: np.ndarray, second: np.ndarray, what: str) -
         bound, _, rule = compare.error_bound(case, oracle.pool(case), compare.accumulator_of(case.x.dtype))
         with np.errstate(invalid="ignore", over="ignore"):
             apart = ~equal & ~(np.abs(first.astype(np.float64) - second.astype(np.float64)) <= 2 * bound)
+        if apart.any():
+            # A sum near the end of the range may be infinite in one order of summation and finite in another.
+            either = np.isinf(first) | np.isinf(second)
+            apart &= ~(either & ~compare.compare(case, first).bad & ~compare.compare(case, second).bad)
         allowed = f"at most 2·({rule}) apart"
     if apart.any():
         index = tuple(int(i) for i in np.argwhere(apart)[0])

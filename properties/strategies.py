@@ -23,6 +23,9 @@ from backends.text import with_strides
 MOST_TAPS = 4000
 """How many taps all windows of a drawn case may have: bounds the oracle's work at a few milliseconds."""
 
+STACK = 6
+"""How many patterns of values a case stacks in its batch for a backend to which a new spec costs a compilation."""
+
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
 MEMORY = ("plain", "read-only", "transposed", "sliced", "reversed")
 PALETTES = ("whole", "fractions", "special", "extreme")
@@ -172,10 +175,19 @@ def draw_geometry(draw: st.DrawFn, can: Capabilities, kinds: Collection[str], nd
     return Adaptive(output_size=tuple(draw(number(1, min(size + 2, 7))) for size in spatial)), spatial
 
 
-def draw_array(draw: st.DrawFn, shape: tuple[int, ...], dtype: str, palettes: Collection[str] = PALETTES) -> np.ndarray:
-    """An array of a shape and dtype whose values come from one of the palettes."""
+def draw_array(
+    draw: st.DrawFn, shape: tuple[int, ...], dtype: str, palettes: Collection[str] = PALETTES, *, stacked: bool = False
+) -> np.ndarray:
+    """An array of a shape and dtype whose values come from one of the palettes; stacked, each sample has its own."""
+    if stacked and shape[0]:
+        return np.stack([draw_array(draw, shape[1:], dtype, palettes) for _ in range(shape[0])])
     name = draw(one_of(tuple(name for name in PALETTES if name in palettes)))
     return tile(draw(PICKS), palette(name, dtype), shape)
+
+
+def stack_of(backend: Backend) -> int:
+    """How many patterns of values each drawn sample stands for: a backend that compiles is asked fewer specs, and more of each."""
+    return STACK if getattr(backend, "compiles", False) else 1
 
 
 # --- cases --------------------------------------------------------------------------------------
@@ -211,12 +223,13 @@ def cases(
     layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts and layout in layouts)))
     kind, spatial = draw_geometry(draw, can, can.windows & set(windows), ndim)
     spec = PoolSpec(reduction=draw_reduction(draw, name, can, sliding=isinstance(kind, Sliding)), windows=kind)
-    shape = (draw(one_of(tuple(batches))), draw(one_of(tuple(channels))), *spatial)
-    x = draw_array(draw, shape, dtype, palettes)
+    stack = stack_of(backend)
+    shape = (stack * draw(one_of(tuple(batches))), draw(one_of(tuple(channels))), *spatial)
+    x = draw_array(draw, shape, dtype, palettes, stacked=stack > 1)
     cotangent = None
     if output == "gradient":
         finite = [palette for palette in palettes if palette != "extreme"]
-        cotangent = draw_array(draw, (*shape[:2], *spec.output_shape(spatial)), dtype, finite or palettes)
+        cotangent = draw_array(draw, (*shape[:2], *spec.output_shape(spatial)), dtype, finite or palettes, stacked=stack > 1)
     return Case(spec=spec, x=arranged(x, draw(one_of(tuple(memory)))), layout=layout, output=output, cotangent=cotangent)
 
 

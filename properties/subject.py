@@ -1,5 +1,6 @@
 """A backend while a law questions it: asked case by case, its answers held to what is known of it."""
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -8,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from backends import text
+from backends import oracle, text
 from backends.answer import Raised, observe
 from backends.compare import Nonconformity
 from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
 from backends.process import Remote, RemoteError, RemoteFailure
 from backends.spec import Average, Lp, Sliding
-from properties.divergence import Divergence, Mended, mend
+from properties.divergence import Divergence, Mended, ends, mend
 
 
 class Misbehaved(AssertionError):
@@ -54,6 +55,7 @@ class Subject:
     ) -> None:
         self.backend = backend
         self.address = address or backend.name
+        self.every = tuple(divergences)
         self.divergences = tuple(row for row in divergences if row.applies_to(backend.name, backend.version))
         self.tally = Tally()
         self.excused: Counter[str] = Counter()
@@ -75,6 +77,11 @@ class Subject:
     def device(self) -> str:
         """Where it computes; "cpu" for a backend that does not say."""
         return str(getattr(self.backend, "device", "cpu"))
+
+    @property
+    def compiles(self) -> bool:
+        """Whether a new spec costs it a compilation; False for a backend that does not say."""
+        return bool(getattr(self.backend, "compiles", False))
 
     def gap(self, case: Case) -> str | None:
         return self.backend.gap(case)
@@ -110,12 +117,37 @@ class Subject:
             error = raised.__cause__ or raised
             if isinstance(error, Unsupported | MemoryError) or not isinstance(error, Exception):
                 raise error from None
+            if row := ends(case, "raises", self.divergences):
+                return self._in_place_of(case, row)
             raise Misbehaved(f"{type(error).__name__} in {raised.stage}: {error}", status="error") from error
         except (RemoteError, RemoteFailure) as error:
+            if row := ends(case, getattr(error, "outcome", "raises"), self.divergences):
+                return self._in_place_of(case, row)
             raise Misbehaved(str(error), status=error.status) from error
         if answer.faults:
             raise Misbehaved("; ".join(answer.faults), status="diverges")
-        actual = answer.value
+        return self._mended(case, answer.value)
+
+    def recorded(self, case: Case) -> np.ndarray:
+        """The values of a case, computed while a gradient is recorded, with what is known to deviate mended.
+
+        Raises:
+            Unsupported: it cannot be asked this, or that way.
+        """
+        offered = getattr(self.backend, "recorded", None)
+        if offered is None:
+            raise Unsupported(f"{self.name} has no way to record a gradient and return the values")
+        if reason := refusal(self.backend, case):
+            raise Unsupported(reason)
+        return self._mended(case, offered(case))
+
+    def beside(self, address: str | None = None, **environment: str) -> "Subject":
+        """Another backend, or this one in another environment, in a process of its own."""
+        where = getattr(self.backend, "where", {})
+        other = _started(address or self.address, tuple(sorted(where.items())), tuple(sorted(environment.items())))
+        return Subject(other, self.every, address=address or self.address)
+
+    def _mended(self, case: Case, actual: Any) -> np.ndarray:
         if not isinstance(actual, np.ndarray):
             raise Nonconformity(f"fetch returned {type(actual).__name__}: expected a NumPy array", kind="type")
         mended = mend(case, actual, self.divergences)
@@ -124,12 +156,25 @@ class Subject:
             self.last = mended
         return mended.answer
 
+    def _in_place_of(self, case: Case, row: Divergence) -> np.ndarray:
+        """The definition's answer, for a case that is known to end in another way than by an answer."""
+        self.excused[row.id] += 1
+        self.last = None
+        dtype = np.dtype(np.int64) if case.output == "indices" else case.x.dtype
+        with np.errstate(over="ignore"):
+            return oracle.pool(case).value.astype(dtype)
+
     def answers(self, *cases: Case) -> list[np.ndarray]:
         """The answers to several cases, in order; none after the first is asked unless all can be."""
         for case in cases[1:]:
             if reason := refusal(self.backend, case):
                 raise Unsupported(reason)
         return [self.ask(case) for case in cases]
+
+
+@functools.cache
+def _started(address: str, where: tuple[tuple[str, Any], ...], environment: tuple[tuple[str, str], ...]) -> Remote:
+    return Remote(address, **dict(where), environment=dict(environment))
 
 
 def question(case: Case) -> dict[str, str]:

@@ -7,21 +7,21 @@ others. One that a row of `divergences.py` knows passes; the run goes on after a
 import contextlib
 import importlib.util
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 
 import backends
 from backends import oracle, text
-from backends.interface import Case, Unsupported, refusal
+from backends.interface import Backend, Case, Unsupported, refusal
 from backends.process import Outcome, Remote, RemoteError, RemoteFailure
 from properties import bad_calls
 from properties.bad_calls import BadCall
 from properties.divergence import Divergence
 from properties.divergences import DIVERGENCES
 from properties.laws import Budget
-from reports.record import Record, Writer
+from reports.record import Record, Tally, Writer
 
 LIMIT = 20.0
 """Seconds after which a call hangs: the slowest native one that ends takes one. A compiled variant gets more."""
@@ -41,31 +41,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def remotes() -> Iterator[dict[str, Remote | Exception]]:
-    """Backends in processes of their own, by name, or what starting one raised."""
-    started: dict[str, Remote | Exception] = {}
-    yield started
-    for remote in started.values():
-        if isinstance(remote, Remote):
-            remote.close()
+def patience() -> dict[str, float]:
+    """The time limit of each backend, in seconds, once it has been measured."""
+    return {}
 
 
 @pytest.fixture
-def remote(address: str, remotes: dict[str, Remote | Exception]) -> Remote:
-    """The backend that is asked, in a process of its own."""
-    if address not in remotes:
-        try:
-            remotes[address] = _patient(Remote(address, time_limit=300))
-        except (backends.BrokenBackend, backends.UnknownBackend) as error:
-            remotes[address] = error
-    found = remotes[address]
+def remote(address: str, loaded: Callable[[str], Backend | Exception], patience: dict[str, float]) -> Iterator[Remote]:
+    """The backend that is asked, in a process of its own, with a time limit after which a call hangs."""
+    found = loaded(address)
     if isinstance(found, Exception):
         pytest.skip(f"not loaded: {found}")
-    return found
+    if not isinstance(found, Remote):
+        pytest.skip("--in-process: a bad call may end this process")
+    if address not in patience:
+        patience[address] = LIMIT + 5 * seconds_of_a_valid_case(found)
+    usual, found.time_limit = found.time_limit, patience[address]
+    yield found
+    found.time_limit = usual
 
 
 def test_a_bad_native_call_raises(remote: Remote, address: str, bad_call: BadCall, records: Writer) -> None:
     """A framework refuses a call that breaks a rule of pooling with a Python exception."""
+    started = time.perf_counter()
     script = bad_call.script(address)
     seen = remote.execute(script, time_limit=LIMIT)
     deviates = seen.outcome != "raises" and not (seen.outcome == "returns" and bad_call.must == "survive")
@@ -73,9 +71,11 @@ def test_a_bad_native_call_raises(remote: Remote, address: str, bad_call: BadCal
     records.append(
         record("bad_native_call", remote, bad_call.id, seen, deviates=deviates, row=row, rule=_rule(bad_call), native=script)
     )  # fmt: skip
-    stale = [known.id for known in _rows(remote) if _pins(known, bad_call.id) and not deviates]
+    unknown, known = deviates and row is None, row is not None
+    records.append(tally(test_a_bad_native_call_raises, remote, asked=1, known=known, failed=unknown, started=started))
+    stale = [pinned.id for pinned in _rows(remote) if _pins(pinned, bad_call.id) and not deviates]
     assert not stale, f"{stale}: mended upstream: remove the row"
-    assert not deviates or row, f"{seen.outcome}: {_rule(bad_call)}\n{script}\n{seen.text}"
+    assert not unknown, f"{seen.outcome}: {_rule(bad_call)}\n{script}\n{seen.text}"
 
 
 @pytest.mark.parametrize("violation", bad_calls.VIOLATIONS)
@@ -85,7 +85,7 @@ def test_a_bad_case_raises(remote: Remote, address: str, violation: str, records
     if not ours and violation not in bad_calls.OF_STRANGERS:
         pytest.skip("asked of our own adapters alone")
     square = not ours and any(remote.gap(case) for case in bad_calls.plain_cases(remote.capabilities))
-    started, unknown, asked = time.perf_counter(), [], 0
+    started, unknown, asked, known = time.perf_counter(), [], 0, 0
     for case in bad_calls.bad_cases(violation, remote.capabilities, square=square):
         # What a stranger does not claim is not held against it; ours hand everything to their frameworks.
         if not ours and refusal(remote, case):
@@ -101,10 +101,12 @@ def test_a_bad_case_raises(remote: Remote, address: str, violation: str, records
         row = knows(remote, seen.outcome, text.write(case), case) if deviates else None
         if deviates or asked == 1:
             records.append(record("bad_case", remote, text.write(case), seen, deviates=deviates, row=row, rule=violation))
+        known += row is not None
         if deviates and row is None:
             unknown.append(f"{seen.outcome}: {text.write(case)}\n  {seen.text[:300]}")
     if not asked:
         pytest.skip(f"{remote.name} cannot be asked that")
+    records.append(tally(test_a_bad_case_raises, remote, asked=asked, known=known, failed=bool(unknown), started=started))
     assert not unknown, "\n".join([f"{violation}: no exception from {len(unknown)} of {asked}", *unknown])
 
 
@@ -154,6 +156,15 @@ def record(
         law=law, case=case, backend=remote.name, version=remote.version, device=getattr(remote, "device", "cpu"),
         status="conforms" if not deviates else "crashed" if died else "diverges",
         expected="raises", actual=seen.outcome, divergence=row.id if row else None, message=f"{rule}: {seen.text[:500]}", native=native,
+        question={"bad_call": "a native call" if native else rule},
+    )  # fmt: skip
+
+
+def tally(test: Callable[..., None], remote: Remote, *, asked: int, known: int, failed: bool, started: float) -> Tally:
+    """What one test saw of a backend; the report adds up those of one law."""
+    return Tally(
+        law=test.__name__.removeprefix("test_a_").removesuffix("_raises"), claim=str(test.__doc__), backend=remote.name,
+        status="failed" if failed else "passed", drawn=asked, compared=asked, known=known, seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
@@ -162,15 +173,14 @@ def _pins(row: Divergence, smallest: str) -> bool:
     return smallest == row.smallest or smallest in row.smallest.split()
 
 
-def _patient(remote: Remote) -> Remote:
-    """Set the time limit by what a valid case takes in a fresh process, where a compiler has to be imported too."""
+def seconds_of_a_valid_case(remote: Remote) -> float:
+    """What a valid case takes in a fresh process, where a compiler has to be imported too."""
     started = time.perf_counter()
     valid = next(iter(bad_calls.plain_cases(remote.capabilities)), None)
     if valid is not None:
         with contextlib.suppress(Unsupported, RemoteError, RemoteFailure):
             remote.ask(valid)
-    remote.time_limit = LIMIT + 5 * (time.perf_counter() - started)
-    return remote
+    return time.perf_counter() - started
 
 
 def _rows(remote: Remote) -> Sequence[Divergence]:

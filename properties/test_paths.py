@@ -1,10 +1,25 @@
 """The same question asked another way gets the same answer."""
 
-import numpy as np
+import math
 
-from backends.interface import LAYOUTS, Unsupported, same_bits
+import numpy as np
+from hypothesis import strategies as st
+
+import backends
+from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Unsupported, refusal, same_bits
+from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
+from backends.text import generate
 from properties.laws import law
 from properties.relations import assert_agree, part, plain
+from properties.strategies import askable, number, one_of
+
+EAGER = {"torch:compile": "torch", "torch:cuda-compile": "torch:cuda", "tensorflow:graph": "tensorflow", "tensorflow:xla": "tensorflow"}
+"""What a compiled variant is compiled from."""
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC", "POOLPROOF_NUMPY_THREADS"), "1")
+"""One thread for an operation, in the words of OpenMP, TensorFlow, XLA and our NumPy backend."""
+
+FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
 @law(reductions={"max"}, outputs={"indices"})
@@ -56,3 +71,56 @@ def test_neighbours(backend, case):
     first, second = backend.answers(case, case.replace(x=changed))
     mine = part(case, slice(0, 1), slice(0, 1))
     assert_agree(mine, first[:1, :1], second[:1, :1], "beside other neighbours")
+
+
+@law(outputs={"values"}, dtypes=FLOATS, examples=0.5)
+def test_with_a_gradient_recorded(backend, case):
+    """Values are the same while a gradient is recorded, which may take another kernel."""
+    alone, recorded = backend.ask(case), backend.recorded(case)
+    assert_agree(case, alone, recorded, "with a gradient recorded")
+
+
+@law(examples=0.5)
+def test_eager_or_compiled(backend, case):
+    """What is compiled answers as the same framework does eagerly."""
+    if backend.name not in EAGER:
+        raise Unsupported(f"{backend.name} is compiled from no other backend")
+    eagerly = backend.beside(EAGER[backend.name])
+    compiled = backend.ask(case)
+    assert_agree(case, eagerly.ask(case), compiled, "compiled")
+    backend.excused.update(eagerly.excused)
+
+
+@st.composite
+def large(draw: st.DrawFn, backend: Backend, *, dtypes=("float32", "float64"), **_) -> Case:
+    """Arrays of a million elements, which operations are shared out among threads for."""
+    able = askable(backend, dtypes=dtypes)
+    name = draw(one_of(tuple(name for name in ("max", "average", "lp") if name in able)))
+    can = able[name]
+    output = draw(one_of(tuple(output for output in OUTPUTS if output in can.outputs)))
+    dtype = draw(one_of(tuple(kind for kind in dtypes if kind in can.dtypes)))
+    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
+    layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts)))
+    side = {1: 2**14, 2: 2**7, 3: 25}[ndim] + draw(number(0, 3))
+    size, stride = (draw(number(2, 3)),) * ndim, (draw(number(1, 3)),) * ndim
+    windows = {"sliding": Sliding(kernel=size, stride=stride), "global": Global()}
+    kind = windows[draw(one_of(tuple(name for name in windows if name in can.windows)))]
+    spec = PoolSpec(reduction={"max": Max(), "average": Average(), "lp": Lp(p=2)}[name], windows=kind)
+    x = generate("integers", draw(number(0, 99)), (draw(number(1, 3)), 2**20 // side**ndim + 1, *(side,) * ndim), dtype)
+    cotangent = generate("integers", 0, (*x.shape[:2], *spec.output_shape(x.shape[2:])), dtype) if output == "gradient" else None
+    return Case(spec=spec, x=x, layout=layout, output=output, cotangent=cotangent)
+
+
+@law(draw=large, dtypes={"float32", "float64"}, most_taps=2**26, examples=0.1)
+def test_one_thread_or_more(backend, case):
+    """How many threads share the work out changes nothing: maxima and indices are the same, sums within their bounds."""
+    alone = backend.beside(**ONE_THREAD)
+    if getattr(alone.backend, "threads", 1) == getattr(backend.backend, "threads", 1):
+        raise Unsupported(f"{backend.name} says that it uses {getattr(backend.backend, 'threads', 1)} threads, whatever it is told")
+    if reason := refusal(backend.backend, case):
+        raise Unsupported(reason)
+    many, one = backends.run(backend.backend, case), backends.run(alone.backend, case)
+    if not same_bits(many, one):
+        # Only what differs is worth asking the definition for.
+        assert_agree(case, backend.ask(case), alone.ask(case), "on one thread")
+    assert math.prod(many.shape) > 0

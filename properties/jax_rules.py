@@ -1,0 +1,111 @@
+"""What JAX makes of pooling on CPU where it leaves the definition.
+
+Each mechanism is a `where` and a `predict` in the sense of `divergence.Divergence`; the rows are in
+`divergences_jax.py`. Checked element by element against JAX's answers. XLA flushes subnormals as it
+does for TensorFlow, whose mechanisms serve where they are the same.
+"""
+
+import numpy as np
+
+from backends.interface import Case
+from backends.oracle import Exact
+from backends.spec import Global, Max, Sliding
+from properties.tensorflow_gradients import is_peculiar, is_sliding_max_gradient, kernel_taps, scatter, touched_by
+from properties.tensorflow_max import HALF, flushed, is_float, rows_of
+from properties.tensorflow_sums import is_average, where_subnormal_gradient
+
+NOWHERE = np.zeros((), bool)
+
+
+# --- gradients of max ---------------------------------------------------------------------------
+
+
+def select_and_scatter_picks(case: Case) -> np.ndarray:
+    """XLA's SelectAndScatter with GE: `pick = first; for x in window: if not (x[pick] >= x): pick = x`.
+
+    A NaN is always replaced, and always replaces. The padding takes part as −inf: what ties with it
+    there and comes later loses its gradient (−1).
+    """
+    rows = rows_of(case.x)
+    padded = np.hstack([flushed(rows, case.x.dtype), np.full((len(rows), 1), -np.inf)])
+    everyone = np.arange(len(rows))
+    picks = []
+    for window in kernel_taps(case):
+        pick = np.full(len(rows), window[0])
+        for tap in window[1:]:
+            pick = np.where(padded[everyone, pick] >= padded[:, tap], pick, tap)
+        picks.append(pick)
+    return np.array(picks, np.int64).reshape(-1, len(rows)).T
+
+
+def where_gradient(case: Case) -> np.ndarray:
+    """Sliding max: elements that either rule picks in a window where the two differ."""
+    if not is_sliding_max_gradient(case) or not is_peculiar(case):
+        return NOWHERE
+    return touched_by(case, select_and_scatter_picks(case))
+
+
+def predict_gradient(case: Case, exact: Exact) -> np.ndarray:
+    return scatter(case, select_and_scatter_picks(case))
+
+
+def is_global_max_gradient(case: Case) -> bool:
+    return isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Global) and case.output == "gradient" and is_float(case)
+
+
+def where_shared(case: Case) -> np.ndarray:
+    """jnp.max: channels whose maximum is tied, or NaN."""
+    if not is_global_max_gradient(case):
+        return NOWHERE
+    axes = tuple(range(2, case.x.ndim))
+    wide = flushed(case.x.astype(np.float64), case.x.dtype)
+    with np.errstate(invalid="ignore"):
+        ties = (wide == wide.max(axis=axes, keepdims=True)).sum(axis=axes, keepdims=True)
+    return np.broadcast_to(ties != 1, case.x.shape)
+
+
+def predict_shared(case: Case, exact: Exact) -> np.ndarray:
+    """Each of the elements that equal the maximum gets its cotangent over their number; a NaN equals nothing."""
+    dtype, axes = case.x.dtype, tuple(range(2, case.x.ndim))
+    wide = flushed(case.x.astype(np.float64), dtype)
+    with np.errstate(all="ignore"):
+        chosen = wide == wide.max(axis=axes, keepdims=True)
+        given = flushed(case.cotangent.astype(np.float64), dtype).astype(dtype)
+        share = (given / chosen.sum(axis=axes, keepdims=True).astype(dtype)).astype(dtype)
+    return np.where(chosen, flushed(share.astype(np.float64), dtype), 0.0)
+
+
+def where_multiplied(case: Case) -> np.ndarray:
+    """jnp.max of bfloat16: channels whose share is not finite, since a cotangent is not, or nothing equals a NaN."""
+    if not is_global_max_gradient(case) or case.x.dtype.name != "bfloat16":
+        return NOWHERE
+    axes = tuple(range(2, case.x.ndim))
+    hurt = np.isnan(case.x).any(axis=axes, keepdims=True) | ~np.isfinite(case.cotangent.astype(np.float64))
+    return np.broadcast_to(hurt, case.x.shape)
+
+
+def predict_multiplied(case: Case, exact: Exact) -> np.ndarray:
+    """The share is multiplied by whether an element equals the maximum: 0 times what is not finite is NaN."""
+    axes = tuple(range(2, case.x.ndim))
+    wide = flushed(case.x.astype(np.float64), case.x.dtype)
+    with np.errstate(all="ignore"):
+        chosen = wide == wide.max(axis=axes, keepdims=True)
+        return case.cotangent.astype(np.float64) / chosen.sum(axis=axes, keepdims=True) * chosen
+
+
+def where_subnormal_cotangent(case: Case) -> np.ndarray:
+    """Sliding max: elements that a cotangent near the smallest normal number or below may go to."""
+    return where_subnormal_gradient(case) if is_sliding_max_gradient(case) else NOWHERE
+
+
+# --- sums ---------------------------------------------------------------------------------------
+
+
+def where_half_sum(case: Case) -> np.ndarray:
+    """Sliding sums of half types."""
+    return np.array(is_average(case, "values", HALF) and isinstance(case.spec.windows, Sliding))
+
+
+def where_half_gradient(case: Case) -> np.ndarray:
+    """Gradients of half types where windows may overlap."""
+    return np.array(case.output == "gradient" and case.x.dtype.name in HALF)
