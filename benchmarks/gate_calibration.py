@@ -60,7 +60,8 @@ class Calibration:
 
     `states` counts the null gates by their verdict. `swapped` counts how often the recorded pairs, decided again with
     sides swapped at random, gave a red run, by how they were swapped. `power` is, by effect ("5" is 5 %) and workload, how
-    often a known slowdown was found; `reversed` how often it was called an improvement.
+    often a known slowdown was found; `reversed` how often it was called an improvement. `sequential` counts how often
+    pytest-benchmark's own rules would have been red on the same runs.
     """
 
     machine: Machine
@@ -70,6 +71,7 @@ class Calibration:
     states: Mapping[str, int] = field(default_factory=dict)
     swapped: Mapping[str, Tally] = field(default_factory=dict)
     power: Mapping[str, Mapping[str, Tally]] = field(default_factory=dict)
+    sequential: Mapping[str, Tally] = field(default_factory=dict)
     reversed: int = 0
     notes: tuple[str, ...] = ()
     schema: int = SCHEMA
@@ -108,7 +110,7 @@ def require_threshold(threshold: float, calibration: Calibration | None, workloa
             floor = least_visible(deviation, given.pairs[1], replace(given, threshold=math.nextafter(given.delta, 1)))
             if threshold < floor:
                 raise Usage(
-                    f"threshold {size(threshold)}: the noise of {workload} on this machine allows {100 * floor:.2f} % at least; "
+                    f"threshold {size(threshold)}: the noise of {workload} on this machine allows {math.ceil(1e4 * floor) / 100:.2f} % at least; "
                     "give that, or leave the workload out with -k"
                 )
 
@@ -207,11 +209,13 @@ def find(where: Machine, backend: str, folders: Sequence[Path] = (FOLDER,)) -> C
 def _made(content: dict[str, Any]) -> Calibration:
     workloads = {str(name): Noise(**noise) for name, noise in content.pop("workloads").items()}
     power = {effect: {name: _tally(tally) for name, tally in table.items()} for effect, table in content.pop("power").items()}
-    swapped = {name: _tally(tally) for name, tally in content.pop("swapped").items()}
+    swapped, sequential = ({name: _tally(tally) for name, tally in content.pop(key).items()} for key in ("swapped", "sequential"))
     states = {str(name): int(number) for name, number in content.pop("states").items()}
     where = Machine(**content.pop("machine"))
     notes = tuple(map(str, content.pop("notes", ())))
-    return Calibration(machine=where, workloads=workloads, power=power, swapped=swapped, states=states, notes=notes, **content)
+    return Calibration(
+        machine=where, workloads=workloads, power=power, swapped=swapped, sequential=sequential, states=states, notes=notes, **content
+    )  # fmt: skip
 
 
 def _tally(content: Mapping[str, Any]) -> Tally:
