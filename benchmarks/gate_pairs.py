@@ -133,7 +133,7 @@ class Measurement:
                 continue
             made = [
                 Pair(
-                    workload=cell.name, number=self._count - 1, stage=stage, first=ROLES[first], iterations=cell.iterations,
+                    workload=cell.name, number=number, stage=stage, first=ROLES[first], iterations=cell.iterations,
                     metric=cell.metric, quads=tuple(quads), checksums=checksums, sentinel=cell.sentinel, null=null,
                     conforming=not cell.sentinel,
                 )

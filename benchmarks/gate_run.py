@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from backends.environments import Environment
-from benchmarks.gate_calibration import Calibration, this_machine
+from benchmarks import gate_meaning
+from benchmarks.gate_calibration import Calibration, require_threshold, this_machine
 from benchmarks.gate_data import Invalid, Machine, Pair, Progress, Run, Side, Uncovered
 from benchmarks.gate_decide import suspicious
 from benchmarks.gate_inject import BACKEND, SHARE
@@ -24,7 +25,10 @@ INJECTION = Path(__file__).resolve().with_name("gate_inject.py")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What one gate compares and how; `injected` is a share by which the candidate is made slower on purpose."""
+    """What one gate compares and how. `threshold` is what the user asks for, a share, and must be one that this machine can tell.
+
+    `injected` is a share by which the candidate is made slower on purpose.
+    """
 
     environments: tuple[Environment, Environment]
     backends: tuple[str, str]
@@ -32,6 +36,7 @@ class Plan:
     settings: Settings = field(default_factory=Settings)
     rule: Rule = field(default_factory=Rule)
     calibration: Calibration | None = None
+    threshold: float | None = None
     only: str = "both"
     injected: float = 0.0
 
@@ -84,6 +89,8 @@ class Gate:
         questions, self.uncovered = common(known[0] or {}, known[1] or {}, plan.choice)
         self.workloads = [question.name for question in questions]
         self.workloads += [event.workload for event in self.uncovered if event.kind in ("missing", "renamed")]
+        if plan.threshold is not None:
+            require_threshold(plan.threshold, plan.calibration, self.workloads, plan.rule)
         if not questions:
             return
         measurement = Measurement(plan.contenders, plan.settings, self.progress)
@@ -104,6 +111,14 @@ class Gate:
         finally:
             self.uncovered = [*lost, *measurement.uncovered]
             measurement.close()
+
+    def answers(self, folder: Path) -> None:
+        """Put the laws to both sides.
+
+        Raises:
+            Invalid: one cannot be asked.
+        """
+        self.meaning = gate_meaning.compare(replace(self.plan, injected=0.0).contenders, folder / "meaning", self.progress)
 
     def finish(self) -> None:
         """Nothing is left to be done."""

@@ -1,0 +1,269 @@
+"""The gate's command line: what is asked, one run of it, and how it ends."""
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from backends.environments import ROOT, Environment, Unbuildable, Unclear, prepare
+from backends.interface import LAYOUTS, OUTPUTS
+from benchmarks import gate_calibration
+from benchmarks.gate_data import GateError, Usage
+from benchmarks.gate_decide import decide
+from benchmarks.gate_end import clear, leave
+from benchmarks.gate_live import Live
+from benchmarks.gate_repeat import effects, series
+from benchmarks.gate_run import Gate, Plan, require_platform
+from benchmarks.gate_sides import Choice, default_candidate, merge_base
+from benchmarks.gate_statistics import Rule
+from benchmarks.gate_worker import Settings
+
+OUT = Path("out/gate")
+NO_VERDICT = 3
+
+
+class Interrupted(BaseException):
+    """The run was told to end."""
+
+
+def run(text: str, arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return its exit status, which is 0 for a passed comparison alone. `text` is the help."""
+    given = _parser(text).parse_args(arguments)
+    try:
+        with _interruptible():
+            require_platform()
+            return _do(given, sys.argv[1:] if arguments is None else arguments)
+    except (Usage, Unclear) as error:
+        return _refused(f"usage: {error}", Usage.status)
+    except GateError as error:
+        return _refused(f"no verdict: {error}", error.status)
+    except Unbuildable as error:
+        return _refused(f"no verdict: an environment cannot be had: {error}", NO_VERDICT)
+    except (Interrupted, KeyboardInterrupt):
+        return _refused("no verdict: interrupted before anything was measured", NO_VERDICT)
+    except OSError as error:
+        return _refused(f"no verdict: {error}", NO_VERDICT)
+    except Exception:
+        # Python's own status for this is 1, which here means slower.
+        traceback.print_exc()
+        return _refused("no verdict: the gate itself failed", NO_VERDICT)
+
+
+def _do(given: argparse.Namespace, asked: Sequence[str]) -> int:
+    out, prefix = given.out.resolve(), again(asked)
+    many = bool(given.aa or given.power)
+    if not many:
+        clear(out)
+    plan = make_plan(given)
+    if many:
+        shares = effects(given.power) if given.power else ()
+
+        def once(one: Plan, folder: Path) -> int:
+            return gate(one, folder, prefix, quiet=True)
+
+        return series(plan, once, out, nulls=given.aa or 0, shares=shares, trials=given.trials)
+    return gate(plan, out, prefix)
+
+
+def gate(plan: Plan, out: Path, prefix: str, *, quiet: bool = False) -> int:
+    """Run one gate, leave its files in `out`, and return its exit status; `prefix` is the command that asks for it.
+
+    Raises:
+        Usage: the plan chooses nothing.
+        OSError: the files cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    interrupted: BaseException | None = None
+    with Live() as live:
+        running = Gate(plan, live)
+        try:
+            running.look()
+            if plan.only != "meaning":
+                running.speed()
+            if plan.only != "speed":
+                running.answers(out)
+            running.finish()
+        except Usage:
+            raise
+        except (Interrupted, KeyboardInterrupt) as error:
+            interrupted = error
+            running.notes.append("interrupted")
+        except Exception as error:
+            if not isinstance(error, GateError | OSError):
+                traceback.print_exc()
+            running.notes.append(f"stopped: {error or type(error).__name__}")
+    with _uninterrupted():
+        run = running.run()
+        verdict = decide(run, plan.calibration, rule=plan.rule)
+        with contextlib.redirect_stdout(sys.stderr if quiet else sys.stdout):
+            leave(run, verdict, out, plan.calibration, prefix)
+    if interrupted and quiet:
+        raise interrupted
+    return verdict.status
+
+
+def again(asked: Sequence[str]) -> str:
+    """The command that was given, without its choice of workloads."""
+    kept, skip = [], False
+    for word in asked:
+        if not skip and word != "-k":
+            kept.append(word)
+        skip = word == "-k"
+    tox = os.environ.get("TOX_ENV_NAME")
+    return shlex.join([*(("tox", "-e", tox, "--") if tox else ("python", "-m", "benchmarks.gate")), *kept])
+
+
+# --- what is asked ------------------------------------------------------------------------------
+
+
+def make_plan(given: argparse.Namespace) -> Plan:
+    """What the command line asks for, with both environments built.
+
+    Raises:
+        Usage: it contradicts itself, or this machine.
+        Unclear: a side names nothing.
+        Unbuildable: a side cannot be built.
+    """
+    if given.null and given.baseline:
+        raise Usage("--null compares the candidate with itself: leave --baseline out")
+    if given.aa is not None and (given.aa < 1 or not given.null):
+        raise Usage("--aa N calibrates with N gates of the same: give it at least 1, and --null with it")
+    if given.power and not given.null:
+        raise Usage("--power slows a copy of the candidate: give --null with it")
+    if not 0 <= given.inject < 1000:
+        raise Usage(f"--inject {given.inject:g}: expected a per cent from 0 to under 1000")
+    checkout = given.checkout.resolve()
+    backends = (given.baseline_backend or given.backend, given.candidate_backend or given.backend)
+    candidate = given.candidate or default_candidate()
+    baseline = candidate if given.null else given.baseline or merge_base(checkout)
+    environments = _environments((baseline, candidate), backends, checkout, given.cache)
+    same = environments[0].identity == environments[1].identity and backends[0] == backends[1]
+    if same and not given.null and not given.inject:
+        raise Usage(
+            f"baseline {baseline!r} and candidate {candidate!r} are the same, {environments[0].identity}: there is nothing to compare "
+            "(--null compares the same on purpose)"
+        )
+    calibration = _calibration(given, backends[0])
+    rule = Rule() if given.threshold is None else _rule(given.threshold)
+    return Plan(
+        environments=environments, backends=backends, only=given.only, rule=rule, injected=given.inject / 100,
+        calibration=calibration, threshold=None if given.threshold is None else given.threshold / 100,
+        choice=Choice(
+            level=given.level or ("all" if given.select else "quick"), select=given.select, layout=given.layout or "",
+            outputs=tuple(given.output or ("values",)),
+        ),
+        settings=Settings(seed=given.seed, limit=given.limit, start_limit=given.start_limit),
+    )  # fmt: skip
+
+
+def _environments(sides: tuple[str, str], backends: tuple[str, str], checkout: Path, cache: Path) -> tuple[Environment, Environment]:
+    def told(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    baseline, candidate = (
+        prepare(_in(checkout, side), backend, checkout=checkout, cache=cache, say=told)
+        for side, backend in zip(sides, backends, strict=True)
+    )
+    return baseline, candidate
+
+
+def _in(checkout: Path, side: str) -> str:
+    return str(checkout) if side == "." else side
+
+
+def _rule(percent: float) -> Rule:
+    try:
+        return replace(Rule(), threshold=percent / 100)
+    except ValueError as error:
+        raise Usage(f"--threshold {percent:g}: {error}") from error
+
+
+def _calibration(given: argparse.Namespace, backend: str) -> gate_calibration.Calibration | None:
+    where = gate_calibration.this_machine()
+    if given.calibration:
+        return gate_calibration.read(given.calibration, where, backend)
+    return gate_calibration.find(where, backend)
+
+
+def _parser(text: str) -> argparse.ArgumentParser:
+    opening, _, rest = text.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gate", usage="%(prog)s [--baseline SIDE] [--candidate SIDE] [--backend NAME] [option ...]",
+        description=opening.partition(": ")[2].capitalize(), epilog=rest, allow_abbrev=False,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=130),
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--baseline", metavar="SIDE", help="what to compare with")
+    add("--candidate", metavar="SIDE", help="what to judge")
+    add("--backend", default="numpy", metavar="NAME", help="which backend: ours, FILE.py:Name or package.module:Name (default numpy)")
+    add("--baseline-backend", metavar="NAME", help="where the baseline's is another")
+    add("--candidate-backend", metavar="NAME", help="where the candidate's is another")
+    add("--checkout", type=Path, default=ROOT, metavar="DIR", help="the repository that revisions are of (default: this one)")
+    add("--only", choices=("speed", "meaning"), default="both", help="one half alone")
+    add("-k", dest="select", default="", metavar="EXPRESSION", help="the workloads that match, as in pytest")
+    add("--level", choices=("quick", "all"), help="ten workloads, or all (default: quick without -k)")
+    add("--layout", choices=LAYOUTS, help="(default: what the baseline can, channels_first before channels_last)")
+    add("--output", choices=OUTPUTS, action="append", help="what is asked, again for more (default values)")
+    add("--threshold", type=float, metavar="PERCENT", help="the least slowdown that is red (default 3)")
+    add("--calibration", type=Path, metavar="FILE", help="this machine's noise (default: the one kept for it)")
+    add("--null", action="store_true", help="the candidate against itself")
+    add("--aa", type=int, metavar="N", help="N null gates: how often it is red for nothing, what it can see")
+    add("--power", metavar="3,5,10", help="gates with so many per cent of real extra work: how often it finds them")
+    add("--trials", type=int, default=20, metavar="N", help="how many gates for each effect of --power (default 20)")
+    add("--inject", type=float, default=0.0, metavar="PERCENT", help="make the candidate do so much more work")
+    add("--seed", type=int, default=0, metavar="N", help="of every random order")
+    add("--limit", type=float, default=60.0, metavar="SECONDS", help="that one request may take (default 60)")
+    add("--start-limit", type=float, default=180.0, metavar="SECONDS", help="that a side may take to start (default 180)")
+    add("--cache", type=Path, default=_cache(), metavar="DIR", help="where environments are kept")
+    add("--out", type=Path, default=OUT, metavar="DIR", help=f"where files go (default {OUT})")
+    return parser
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poolproof"
+
+
+# --- how it ends ----------------------------------------------------------------------------------
+
+
+def _refused(message: str, status: int) -> int:
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+    return status
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM end the run by an exception, so that it can see off its processes and keep what it has."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Interrupted
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """What was measured is written, however impatient somebody is."""
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        for number in numbers & signal.sigpending():
+            signal.sigwait({number})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)

@@ -1,0 +1,214 @@
+"""Whether both sides mean the same: every law of pooling is put to each, the same cases, and the verdicts are compared.
+
+The laws, the definition and the known divergences are this checkout's; only the backend is the side's. Neither is timed,
+so both run at once, as processes of their own: `properties` is nothing that benchmarks import.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backends.environments import ROOT
+from benchmarks.gate_data import ROLES, Invalid, Progress
+from benchmarks.gate_worker import Contender
+from reports import record
+
+LAWS = ("properties", "--ignore", "properties/tests", "-m", "law")
+CHANGES = ("newly_diverging", "newly_conforming", "newly_supported", "newly_unsupported")
+FINISHED = (0, 1)
+"""Statuses of pytest that mean that every law was put: some may have failed."""
+TOLD = 10.0
+"""Seconds between two lines about how far the laws are."""
+LONGEST = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laws:
+    """What the laws said of one side."""
+
+    role: str
+    tallies: Mapping[str, record.Tally]
+    failures: Mapping[str, record.Record]
+    capabilities: Mapping[str, Mapping[str, Any]]
+    problems: tuple[str, ...]
+
+
+def compare(contenders: Sequence[Contender], folder: Path, progress: Progress, profile: str = "ci") -> dict[str, Any]:
+    """Put the laws to both sides, and say what changed: the mapping that `Run.meaning` is.
+
+    Records and answers stay in `folder`.
+
+    Raises:
+        Invalid: a side cannot be asked anything.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _asked(contenders, folder, profile) as processes:
+        _wait(processes, folder, progress)
+        statuses = [process.returncode for process in processes]
+    both = [_read(each.role, folder, status) for each, status in zip(contenders, statuses, strict=True)]
+    found: dict[str, Any] = {"compared": 0, **{name: [] for name in CHANGES}, "different_bits": {}, "problems": []}
+    for laws in both:
+        found["problems"] += laws.problems
+    _verdicts(both[0], both[1], found)
+    _abilities(both[0], both[1], found)
+    _answers(folder, found)
+    return found
+
+
+# --- asking ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _asked(contenders: Sequence[Contender], folder: Path, profile: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for each in contenders:
+            records = folder / each.role
+            records.mkdir(exist_ok=True)
+            for old in records.glob("*.jsonl"):
+                old.unlink()
+            where = each.environment
+            command = [
+                *(sys.executable, "-m", "pytest", *LAWS, "-q", "-p", "no:cacheprovider", f"--hypothesis-profile={profile}"),
+                *(f"--backend={where.address(each.backend)}", f"--backend-python={where.python}", f"--backend-root={where.root}"),
+                *(f"--records={records}", f"--answers={folder / f'{each.role}.answers'}"),
+            ]
+            with (folder / f"{each.role}.log").open("wb") as log:
+                processes.append(
+                    subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True,
+                        env={**os.environ, "CI": "true", **where.variables},
+                    )
+                )  # fmt: skip
+        yield processes
+    finally:
+        for process in processes:
+            # Its own children hang up when it does.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(processes: Sequence["subprocess.Popen[bytes]"], folder: Path, progress: Progress) -> None:
+    start = told = time.monotonic()
+    while any(process.poll() is None for process in processes):
+        time.sleep(0.1)
+        now = time.monotonic()
+        if now - start > LONGEST:
+            raise Invalid(f"the laws were not done within {LONGEST:g} s")
+        if now - told > TOLD:
+            told = now
+            done = ", ".join(f"{_laws_done(folder / role)} of the {role}'s laws" for role in ROLES)
+            progress.note(f"conformance: {done}, {now - start:.0f} s")
+
+
+def _laws_done(records: Path) -> int:
+    return sum(file.read_bytes().count(b'"kind":"tally"') for file in records.glob("*.jsonl"))
+
+
+def _read(role: str, folder: Path, status: int) -> Laws:
+    loaded = record.load(folder / role)
+    problems = [f"the {role}: {file}:{line}: {message}" for file, line, message in loaded.problems]
+    broken = [line for line in loaded.loadings if line.status != "loaded"]
+    if broken or not loaded.loadings:
+        said = broken[0].message if broken else _last(folder / f"{role}.log")
+        raise Invalid(f"the {role} cannot be asked: {said}")
+    if status not in FINISHED:
+        problems.append(f"the {role}: the laws ended with status {status}: {_last(folder / f'{role}.log')}")
+    failures = {line.law: line for line in loaded.observations if line.status != "conforms" and not line.divergence}
+    capabilities = {line.backend: line.capabilities for line in loaded.loadings}
+    return Laws(
+        role=role, tallies={line.law: line for line in loaded.tallies}, failures=failures,
+        capabilities=next(iter(capabilities.values()), {}), problems=tuple(problems),
+    )  # fmt: skip
+
+
+def _last(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError as error:
+        return str(error)
+    return " ".join(lines[-3:])[-300:] or "it said nothing"
+
+
+# --- comparing ------------------------------------------------------------------------------------
+
+
+def _verdicts(baseline: Laws, candidate: Laws, found: dict[str, Any]) -> None:
+    """What each law says of both."""
+    for law in sorted({*baseline.tallies, *candidate.tallies}):
+        old, new = baseline.tallies.get(law), candidate.tallies.get(law)
+        if old is None or new is None:
+            found["problems"].append(f"the law {law} was not put to the {baseline.role if old is None else candidate.role}")
+            continue
+        match old.status, new.status:
+            case "passed", "failed":
+                found["newly_diverging"].append(_finding(candidate, law, new.message))
+            case "failed", "passed":
+                found["newly_conforming"].append(_finding(baseline, law, ""))
+            case "not run", "failed":
+                found["newly_diverging"].append(_finding(candidate, law, f"it was not asked this before: {new.message}"))
+            case "not run", "passed":
+                found["newly_supported"].append(_finding(candidate, law, ""))
+            case "passed" | "failed", "not run":
+                found["newly_unsupported"].append(_finding(candidate, law, new.message))
+
+
+def _finding(side: Laws, law: str, message: str) -> dict[str, Any]:
+    failure = side.failures.get(law)
+    if failure is None:
+        return {"law": law, "case": "", "message": message, "native": None}
+    return {"law": law, "case": failure.case, "message": failure.message or message, "native": failure.native}
+
+
+def _abilities(baseline: Laws, candidate: Laws, found: dict[str, Any]) -> None:
+    """What a side says that it can be asked, and the other does not."""
+    for name, more, less in (
+        ("newly_supported", candidate.capabilities, baseline.capabilities),
+        ("newly_unsupported", baseline.capabilities, candidate.capabilities),
+    ):
+        for reduction, can in more.items():
+            other = less.get(reduction)
+            if other is None:
+                gained = [f"{reduction} pooling"]
+            else:
+                gained = [f"{reduction}, {key}: {value}" for key, values in can.items() for value in _beyond(values, other[key])]
+            found[name] += [{"law": "", "case": "", "message": what, "native": None} for what in gained]
+
+
+def _beyond(values: Any, others: Any) -> list[Any]:
+    if isinstance(values, bool):
+        return ["yes"] if values and not others else []
+    return [value for value in values if value not in others]
+
+
+def _answers(folder: Path, found: dict[str, Any]) -> None:
+    """What changed from case to case: told by a process of its own, which has the definition."""
+    files = [folder / f"{role}.answers" for role in ROLES]
+    command = [sys.executable, "-m", "properties.answers", *map(str, files)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=LONGEST)
+        told = json.loads(done.stdout)
+    except subprocess.CalledProcessError as error:
+        found["problems"].append(f"the answers cannot be compared: {error.stderr.strip()[-300:]}")
+        return
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        found["problems"].append(f"the answers cannot be compared: {error}")
+        return
+    found["compared"] = told["compared"]
+    found["different_bits"] = told["different_bits"]
+    for name in ("newly_diverging", "newly_conforming"):
+        known = {entry["case"].partition(": ")[2] for entry in found[name]}
+        # A law that failed has told its smallest case; the cases beside it are of the same defect.
+        found[name] += [entry for entry in told[name] if entry["case"] not in known][: 1 if known else 5]
+
+
+__all__ = ["Laws", "compare"]
