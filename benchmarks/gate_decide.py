@@ -100,7 +100,7 @@ def decide(run: Run, calibration: Calibration | None = None, threshold: float | 
     ]
     judgements: list[Judgement] = []
     if run.only != "meaning":
-        findings += [*_moved(run, rule), *gate_findings.of_pairs(run)]
+        findings += [*moved(run, rule), *gate_findings.of_pairs(run)]
         if calibration is None:
             findings.append(_uncalibrated())
         judgements = judge(run.pairs, calibration, rule)
@@ -119,7 +119,7 @@ def judge(pairs: Sequence[Pair], calibration: Calibration | None, rule: Rule) ->
 
 def concluded(run: Run, judgements: Sequence[Judgement], findings: Sequence[Finding], rule: Rule, calibrated: bool) -> Verdict:
     """One state from all of it, the gravest first; whatever is missing keeps it from passing."""
-    told = [*findings, *_incomplete(run, judgements)]
+    told = [*findings, *_incomplete(run, judgements, findings)]
     states = Counter(finding.state for finding in told)
     states.update(one.state for one in judgements)
     if states["coverage"] or states["different"]:
@@ -222,7 +222,7 @@ def _share(log: float) -> float:
 # --- what must stand still ----------------------------------------------------------------------
 
 
-def _moved(run: Run, rule: Rule) -> Iterable[Finding]:
+def moved(run: Run, rule: Rule) -> Iterable[Finding]:
     """Sentinels, and the baseline against itself: neither can change, so a run in which one moves measured something else.
 
     Workloads of one null pair share its processes. They are counted as if they did not: one odd process is reason enough to doubt.
@@ -251,11 +251,12 @@ def _moved(run: Run, rule: Rule) -> Iterable[Finding]:
             yield Finding(kind="sentinel", workload=workload, state="invalid", level="error", message=text)
 
 
-def _incomplete(run: Run, judgements: Sequence[Judgement]) -> Iterable[Finding]:
+def _incomplete(run: Run, judgements: Sequence[Judgement], findings: Sequence[Finding]) -> Iterable[Finding]:
     """What was to be compared and was not, with nobody saying why."""
     if run.only == "meaning":
         return
     seen = {one.workload for one in judgements} | {event.workload for event in run.uncovered}
+    seen |= {finding.workload for finding in findings if finding.kind == "new" or finding.state != "pass"}
     for workload in run.workloads:
         if workload not in seen:
             text = f"{workload} was to be compared, and was not measured"
