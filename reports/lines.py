@@ -182,20 +182,23 @@ class Experiment(Line):
 
 @dataclass(frozen=True, kw_only=True)
 class Porting(Line):
-    """One way of saying a pooling in `source`, and the exact equivalent in `target`.
+    """One pooling as one framework says it, and whether a run of that code gave the definition's answers.
 
-    `call` is what one writes in the source, `recipe` what gives the same in the target;
-    `verified` is what a run of both said, `text` whatever else a reader should know.
+    `way` is one pooling, the same in every framework; `own` says that the framework has one call for
+    it. `code` sets `y` from `x`, after `imports`. `text` is what went wrong and what a reader should know.
     """
 
     kind: ClassVar[str] = "porting"
-    words: ClassVar[Mapping[str, tuple[Any, ...]]] = {"verified": (True, False)}
+    words: ClassVar[Mapping[str, tuple[Any, ...]]] = {"verified": (True, False), "own": (True, False)}
 
-    source: str
-    call: str
-    target: str
-    recipe: str
+    way: str
+    title: str
+    framework: str
+    code: str
     verified: bool
+    own: bool = False
+    version: str = ""
+    imports: str = ""
     text: str = ""
 
 

@@ -174,10 +174,15 @@ def around() -> Iterator[Line | Mapping[str, Any]]:
             "numbers": {"unchanged, max": {"value": 24.49, "unit": "%"}, "drift": {"value": math.nan, "unit": "cells"}},
             "arrays": f"experiment-shifted-circle-{backend}.npz",
         }  # fmt: skip
-    yield {
-        "kind": "porting", "source": "tensorflow", "call": 'tf.nn.max_pool2d(x, 3, 2, "SAME")', "target": "torch", "verified": True,
-        "recipe": "F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-math.inf), 3, 2)", "text": "for even sizes",
-    }  # fmt: skip
+    for framework, code in (
+        ("tensorflow", 'y = tf.nn.max_pool2d(x, 3, 2, "SAME")'),
+        ("torch", "y = F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-math.inf), 3, 2)"),
+    ):
+        yield {
+            "kind": "porting", "way": "max-same", "title": "Max, 3×3, stride 2, SAME", "framework": framework, "version": "2.1",
+            "code": code, "own": framework == "tensorflow", "verified": framework == "tensorflow", "imports": "import math",
+            "text": "for even sides",
+        }  # fmt: skip
     yield {"kind": "mutant", "mutant": "max-drops-nan", "family": "NaN", "killed_by": "conforms_to_the_definition", "seconds": 0.8}
     yield {"kind": "mutant", "mutant": "divisor-counts-overhang", "family": "divisor", "seconds": 12.0}
 

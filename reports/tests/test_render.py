@@ -41,7 +41,7 @@ def _hostile_run(folder, text):
         record.KnownDivergence(id=text.replace(",", ""), backend=text, verdict="bug", smallest=text, observed=text,
                                upstream=f"javascript:{text}", native=text, description=text, documentation=text, since=text, versions=text),
         record.Experiment(experiment=text, claim=text, backend=text, sentence=text, numbers={text: {"value": 1.0, "unit": text}}),
-        record.Porting(source=text, call=text, target=text, recipe=text, verified=False, text=text),
+        record.Porting(way=text, title=text, framework=text, version=text, imports=text, code=text, verified=False, text=text),
         record.Mutant(mutant=text, family=text, killed_by=text, description=text),
         record.BenchmarkProblem(workload=text, backend=text, layout=text, output=text, status="error", message=text),
     ])  # fmt: skip
