@@ -1,6 +1,6 @@
 """python -m reports: make the report of a run from the files that it left.
 
-    python -m reports                            out/records -> out/report/index.html, summary.md, tables.json
+    python -m reports                            out/records, out/gate -> out/report/index.html, summary.md, tables.json
     python -m reports --records DIR --output DIR     other folders; --records can be given several times
     python -m reports --history URL                  keep the run in a database, and draw the trends that it has
     python -m reports upstream ID                one known divergence as a bug report, in Markdown
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # a folder without records is refused before anything is draw
     from reports import history, summary
 
 DEFAULT_OUTPUT = Path("out/report")
+GATE = Path("out/gate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     upstream.add_argument("id", help="the divergence's id")
     upstream.add_argument("--records", action="append", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="as above")
     chosen = parser.parse_args(arguments)
-    folders = chosen.records or [record.DEFAULT_FOLDER]
+    folders = chosen.records or [record.DEFAULT_FOLDER, *([GATE] if GATE.is_dir() else [])]
     with _nothing_is_garbage():
         loaded = record.load(*folders)
         if loaded.empty:
@@ -96,6 +97,8 @@ def _report(loaded: record.Loaded, folders: Sequence[Path], chosen: argparse.Nam
         print(f"{problem.file}{f':{problem.line}' if problem.line else ''}: {problem.message}", file=sys.stderr)
     for run in told.runs:
         print(run.headline)
+    for gate in told.gates:
+        print(f"regression gate: {gate.headline}")
     print(output / "index.html")
     return 0
 

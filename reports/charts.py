@@ -166,6 +166,53 @@ def trends(points: Sequence[Mapping[str, Any]], upgrades: Sequence[Mapping[str, 
     return _both(spec(700, 3), spec(250, 1), label)
 
 
+def forest(rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, title: str, label: str) -> Markup:
+    """A forest plot: changes in per cent about zero, each with its interval, its threshold and the band in which a change may go unseen.
+
+    A row has workload, series, estimate, low, high, threshold and band, all in per cent; what lies beyond the axis is cut at its end.
+    """
+    reach = min(100.0, max(5.0, 1.1 * max(max(abs(row["estimate"]), abs(row["low"]), abs(row["high"]), row["threshold"]) for row in rows)))
+    keys = ("estimate", "low", "high", "threshold", "band")
+    values = [{**row, **{key: max(-reach, min(reach, row[key])) for key in keys}} for row in rows]
+    values = [{**row, "unseen": -row["band"]} for row in values]
+    workloads = [row["workload"] for row in rows]
+
+    def spec(width: int, columns: int) -> dict[str, Any]:
+        scale = {"type": "linear", "domain": [-reach, reach], "nice": False}
+        axis = {"format": "+~g", "tickCount": 9 if width > 500 else 5}
+        across = {"field": "estimate", "type": "quantitative", "scale": scale, "title": title, "axis": axis}
+        down = {
+            "field": "workload", "type": "nominal", "sort": workloads, "title": None,
+            "axis": {"labelLimit": 150 if width < 500 else 260, "ticks": False, "domain": False},
+        }  # fmt: skip
+        colour = _series(names, columns)
+        bounds = {"x": {**across, "field": "low"}, "x2": {"field": "high"}}
+        return {
+            "width": width,
+            "height": {"step": 20},
+            "data": {"values": values},
+            "encoding": {"y": down},
+            "layer": [
+                {
+                    "mark": {"type": "bar", "height": 13, "color": "var(--muted)", "opacity": 0.18},
+                    "encoding": {"x": {**across, "field": "unseen"}, "x2": {"field": "band"}},
+                },
+                {
+                    "mark": {"type": "rule", "color": "var(--ink)", "opacity": 0.6},
+                    "encoding": {"x": {"datum": 0, "scale": scale}, "y": None},
+                },
+                {
+                    "mark": {"type": "tick", "size": 13, "thickness": 1.5, "color": "var(--ink)", "opacity": 0.6},
+                    "encoding": {"x": {**across, "field": "threshold"}},
+                },
+                {"mark": {"type": "rule", "strokeWidth": 2.5}, "encoding": {**bounds, "color": colour["color"]}},
+                {"mark": {"type": "point", "filled": True, "size": 65, "opacity": 1}, "encoding": {"x": across, **colour}},
+            ],
+        }
+
+    return _both(spec(700, 5), spec(190, 2), label)
+
+
 def bars(values: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]], *, y: Mapping[str, Any], label: str) -> Markup:
     """Numbers as horizontal bars with intervals; a bar has title, value, low and high, a reference title and value."""
     names = [value["title"] for value in values]

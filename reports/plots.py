@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from reports import charts, speed, words
+from reports import charts, gates, speed, words
 from reports.history import Past, Trend
 
 MOST_TRENDS = 12
+MOST_GATED = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,35 @@ class Plot:
     title: str
     caption: str
     chart: Markup
+
+
+def of_gate(gate: gates.Gate) -> Plot | None:
+    """The changes of a gate's workloads with their intervals, the gravest first; None where nothing was compared."""
+    if not gate.rows:
+        return None
+    rows = [
+        {
+            "workload": row.workload, "series": row.state, "estimate": 100 * row.estimate, "low": 100 * row.low,
+            "high": 1e6 if row.high is None else 100 * row.high, "threshold": 1e6 if row.threshold is None else 100 * row.threshold,
+            "band": 1e6 if row.detectable is None else 100 * row.detectable,
+        }
+        for row in gate.rows[:MOST_GATED]
+    ]  # fmt: skip
+    names = list(dict.fromkeys(row.state for row in gate.rows))
+    left_out = (
+        f" {words.plural(len(gate.rows) - MOST_GATED, 'workload')} that changed less are in the table."
+        if len(gate.rows) > MOST_GATED
+        else ""
+    )
+    return Plot(
+        title="Candidate against baseline",
+        caption=f"A mark is the change of a workload's time, the bar its interval; all intervals hold together with {gate.confidence:.0%} "
+        f"confidence. The tick is where red begins; in the shaded band a change may go unseen.{left_out}",
+        chart=charts.forest(
+            rows, names, title="change of the time of one call (%)",
+            label=f"Changes of {words.plural(len(rows), 'workload')}: {gate.headline} The table below has the numbers",
+        ),
+    )  # fmt: skip
 
 
 def of_speed(found: speed.Speed) -> Iterator[Plot]:

@@ -127,7 +127,7 @@ class Problem(NamedTuple):
 class Loaded:
     """Everything that lay in one folder or several, by kind, and what could not be read.
 
-    `benchmarks` and `arrays` are the paths of bench-*.json and *.npz files.
+    `benchmarks`, `arrays` and `gates` are the paths of bench-*.json, *.npz and gate.json files.
     """
 
     folders: tuple[Path, ...] = ()
@@ -143,13 +143,14 @@ class Loaded:
     environments: tuple[Environment, ...] = ()
     benchmarks: tuple[Path, ...] = ()
     arrays: tuple[Path, ...] = ()
+    gates: tuple[Path, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to report on."""
         lines = (self.observations, self.loadings, self.gaps, self.tallies, self.divergences, self.experiments, self.porting, self.mutants)
-        return not any(lines) and not self.untimed and not self.benchmarks
+        return not any(lines) and not self.untimed and not self.benchmarks and not self.gates
 
 
 _PLURALS = {
@@ -175,6 +176,7 @@ def load(*folders: str | os.PathLike[str]) -> Loaded:
         folders=tuple(paths),
         benchmarks=tuple(file for folder in paths for file in sorted(folder.glob("bench-*.json"))),
         arrays=tuple(file for folder in paths for file in sorted(folder.glob("*.npz"))),
+        gates=tuple(file for folder in paths if (file := folder / "gate.json").is_file()),
         problems=tuple(problems),
         **{name: tuple(found) for name, found in lines.items()},  # type: ignore[arg-type]  # each list holds its own kind
     )

@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from reports import gallery, plots, speed, words
+from reports import gallery, gates, plots, speed, words
 from reports.deviations import MEANING, STATES, asked_again, clipped
 from reports.gallery import Exhibit, Picture
 from reports.history import Past
@@ -73,7 +73,7 @@ def templates() -> jinja2.Environment:
     environment.filters["by"] = _by
     for function in (
         words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval, is_path,
-        shown_width, breakable,
+        shown_width, breakable, gates.change, gates.times_of, gates.visible,
     ):  # fmt: skip
         environment.globals[function.__name__] = function
     return environment
@@ -123,11 +123,13 @@ def _page(summary: Summary, views: Sequence[View], problems: Sequence[Problem], 
     names = sorted({name for view in views for name in _named(view.run)}, key=words.natural)
     number = {name: place for place, name in enumerate(names)}
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    headlines = [one.headline for one in (summary.runs or summary.gates)]
+    title = headlines[0] if len(headlines) == 1 else f"{len(headlines)} {'environments' if summary.runs else 'gates'}"
     used = {cell.state for view in views for row in _rows(view.run) for cell in row.cells}
     used |= {deviation.state for view in views for deviation in view.run.deviations}
     return templates().get_template("page.html.j2").render(
         views=views, problems=problems, names=names, number=number, made=made, cut=cut, folders=summary.folders,
-        title=summary.runs[0].headline if len(summary.runs) == 1 else f"{len(summary.runs)} environments",
+        title=title, gates=[(gate, plots.of_gate(gate)) for gate in summary.gates],
         states=[state for state in STATES if state in used], meanings={state: MEANING[state] for state in STATES if state in used},
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")), script=Markup(script), script_hash=_digest(script),
         data=embedded(_details(views)),
@@ -278,9 +280,19 @@ def markdown(summary: Summary, made: str) -> str:
         text = (
             templates()
             .get_template("summary.md.j2")
-            .render(run=run, md=markdown_text, code=markdown_code, shown=gallery.summary(run.experiments), several=len(summary.runs) > 1)
+            .render(
+                run=run,
+                md=markdown_text,
+                code=markdown_code,
+                shown=gallery.summary(run.experiments),
+                several=len(summary.runs) > 1,
+                gates=summary.gates if run is summary.runs[0] else (),
+            )
         )
         parts.append(str(text))
+    parts += [
+        str(templates().get_template("gate.md.j2").render(gate=gate, md=markdown_text, alone=not summary.runs)) for gate in summary.gates
+    ]
     body = "\n".join(parts)
     if summary.problems:
         body += (
@@ -299,7 +311,7 @@ def markdown(summary: Summary, made: str) -> str:
 def markdown_text(value: object) -> Markup:
     """Text inside Markdown: nothing of it is markup, of Markdown or of HTML, and it stays on its line."""
     escaped = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for mark in "\\`*_[]|#~":
+    for mark in "\\`*_[]#|~":
         escaped = escaped.replace(mark, f"\\{mark}" if mark != "|" else "&#124;")
     return Markup(" ".join(escaped.replace("://", ":&#8203;//").split()) if "://" not in str(value) else " ".join(escaped.split()))
 
@@ -316,6 +328,7 @@ def tables(summary: Summary) -> str:
     values = {
         "schema": TABLES_SCHEMA,
         "runs": [_plain(run) for run in summary.runs],
+        "gates": [_plain(gate) for gate in summary.gates],
         "problems": [problem._asdict() for problem in summary.problems],
     }
     return json.dumps(values, indent=1, allow_nan=False)

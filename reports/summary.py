@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from reports import deviations, laws, speed, timings, verdict
+from reports import deviations, gates, laws, speed, timings, verdict
+from reports.gates import Gate
 from reports.matrix import CoverageRow, GapRow, Matrix, SupportRow, coverage, gap_rows, matrix, support
 from reports.observed import grouped
 from reports.record import Environment, Experiment, Line, Loaded, Loading, Mutant, Porting, Problem
@@ -53,6 +54,7 @@ class Summary:
 
     runs: tuple[Run, ...]
     problems: tuple[Problem, ...]
+    gates: tuple[Gate, ...] = ()
     folders: tuple[str, ...] = ()
 
 
@@ -81,7 +83,9 @@ def summarise(loaded: Loaded) -> Summary:
         known = environments.get(ident) or [Environment(id=ident, notes=("its own line is missing from the records",))]
         timed = [timing for timing in measured.timings if timing.environment == ident]
         runs.append(_run(loaded, timed, known, f"{slug(ident)}-" if len(idents) > 1 else ""))
-    return Summary(runs=tuple(runs), problems=(*loaded.problems, *measured.problems), folders=tuple(map(str, loaded.folders)))
+    gated, wrong = gates.read(loaded.gates)
+    problems = (*loaded.problems, *measured.problems, *wrong)
+    return Summary(runs=tuple(runs), problems=problems, gates=tuple(gated), folders=tuple(map(str, loaded.folders)))
 
 
 def _run(loaded: Loaded, timed: Sequence[timings.Timing], environments: Sequence[Environment], prefix: str) -> Run:

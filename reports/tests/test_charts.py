@@ -19,6 +19,10 @@ DRAWN = {
     "bars": lambda: charts.bars(
         [{"title": HOSTILE, "value": 1.0, "low": 0.5, "high": 2.0}], [{"title": HOSTILE, "value": 1.5}], y={"title": HOSTILE}, label=HOSTILE
     ),
+    "forest": lambda: charts.forest(
+        [{"workload": HOSTILE, "series": HOSTILE, "estimate": 5.0, "low": -1.0, "high": 900.0, "threshold": 3.0, "band": 4.0}],
+        [HOSTILE], title=HOSTILE, label=HOSTILE,
+    ),
     "heatmap": lambda: charts.heatmap(
         [{"x": 0.0, "y": 0.0, "value": 5.0}], x={"title": HOSTILE}, y={"title": "y"}, value=HOSTILE, names={"5": HOSTILE}, label=HOSTILE
     ),
