@@ -166,10 +166,11 @@ def trends(points: Sequence[Mapping[str, Any]], upgrades: Sequence[Mapping[str, 
     return _both(spec(700, 3), spec(250, 1), label)
 
 
-def forest(rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, title: str, label: str) -> Markup:
+def forest(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], *, title: str, label: str) -> Markup:
     """A forest plot: changes in per cent about zero, each with its interval, its threshold and the band in which a change may go unseen.
 
     A row has workload, series, estimate, low, high, threshold and band, all in per cent; what lies beyond the axis is cut at its end.
+    `names` are the series with their colours.
     """
     reach = min(100.0, max(5.0, 1.1 * max(max(abs(row["estimate"]), abs(row["low"]), abs(row["high"]), row["threshold"]) for row in rows)))
     keys = ("estimate", "low", "high", "threshold", "band")
@@ -179,13 +180,14 @@ def forest(rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, title: st
 
     def spec(width: int, columns: int) -> dict[str, Any]:
         scale = {"type": "linear", "domain": [-reach, reach], "nice": False}
-        axis = {"format": "+~g", "tickCount": 9 if width > 500 else 5}
+        axis = {"format": "+~g", "tickCount": 9 if width > 500 else 5, "labelOverlap": "greedy"}
         across = {"field": "estimate", "type": "quantitative", "scale": scale, "title": title, "axis": axis}
         down = {
             "field": "workload", "type": "nominal", "sort": workloads, "title": None,
             "axis": {"labelLimit": 150 if width < 500 else 260, "ticks": False, "domain": False},
         }  # fmt: skip
-        colour = _series(names, columns)
+        colour = _series(list(names), columns)
+        colour["color"]["scale"]["range"] = list(names.values())
         bounds = {"x": {**across, "field": "low"}, "x2": {"field": "high"}}
         return {
             "width": width,

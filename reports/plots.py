@@ -11,6 +11,10 @@ from reports.history import Past, Trend
 
 MOST_TRENDS = 12
 MOST_GATED = 60
+GATED = {
+    "slower": "var(--diverges)", "different": "var(--crash)", "undecided": "var(--idle)", "faster": "var(--series-1)",
+    "passed": "var(--conforms)",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ def of_gate(gate: gates.Gate) -> Plot | None:
         }
         for row in gate.rows[:MOST_GATED]
     ]  # fmt: skip
-    names = list(dict.fromkeys(row.state for row in gate.rows))
+    names = {row.state: GATED[row.state] for row in gate.rows[:MOST_GATED]}
     left_out = (
         f" {words.plural(len(gate.rows) - MOST_GATED, 'workload')} that changed less are in the table."
         if len(gate.rows) > MOST_GATED

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import gate_data, gate_files, gate_verdict
+from benchmarks.gate_calibration import Tally
 from benchmarks.gate_data import Invalid, Run, Uncovered
 from benchmarks.gate_decide import decide
 from benchmarks.tests.gate_samples import calibration, pairs, run, slower
@@ -210,3 +211,15 @@ def test_pytest_benchmark_compares_the_sides(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("a (") == 2 and "median" in done.stdout.lower()
+
+
+def test_the_report_reads_what_a_gate_wrote(tmp_path):
+    """`python -m reports` takes in the file as the gate leaves it, whatever the verdict and with the calibration."""
+    known = calibration(states={"pass": 60}, power={"5": {"a": Tally(found=20, trials=20)}})
+    gate_files.write(slower(), decide(slower(), known), tmp_path, known)
+    command = [sys.executable, "-m", "reports", "--records", str(tmp_path), "--output", str(tmp_path / "report")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "regression gate: Slower: a +8.0 %." in done.stdout
+    text = (tmp_path / "report" / "summary.md").read_text(encoding="utf-8")
+    assert "# Regression gate: Slower: a +8.0 %." in text and "0 of 60 gates of identical code went red" in text

@@ -21,7 +21,7 @@ DRAWN = {
     ),
     "forest": lambda: charts.forest(
         [{"workload": HOSTILE, "series": HOSTILE, "estimate": 5.0, "low": -1.0, "high": 900.0, "threshold": 3.0, "band": 4.0}],
-        [HOSTILE], title=HOSTILE, label=HOSTILE,
+        {HOSTILE: "var(--diverges)"}, title=HOSTILE, label=HOSTILE,
     ),
     "heatmap": lambda: charts.heatmap(
         [{"x": 0.0, "y": 0.0, "value": 5.0}], x={"title": HOSTILE}, y={"title": "y"}, value=HOSTILE, names={"5": HOSTILE}, label=HOSTILE
