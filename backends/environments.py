@@ -311,17 +311,15 @@ def _command(command: Sequence[str], what: str, say: Say) -> None:
     """
     start, said = time.monotonic(), []
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace")
-        try:
-            for line in process.stdout or ():
-                said.append(line)
-                if line.startswith(("Collecting", "Downloading", "Building", "Installing")):
-                    say(f"{what}: {time.monotonic() - start:.0f} s: {line.strip()[:100]}")
-            process.wait()
-        finally:
-            if process.poll() is None:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace") as process:
+            try:
+                for line in process.stdout or ():
+                    said.append(line)
+                    if line.startswith(("Collecting", "Downloading", "Building", "Installing")):
+                        say(f"{what}: {time.monotonic() - start:.0f} s: {line.strip()[:100]}")
+            except BaseException:
                 process.kill()
-                process.wait()
+                raise
         errors.seek(0)
         failed = errors.read()
     if process.returncode:

@@ -88,13 +88,13 @@ class Outcome:
 class Timing:
     """What one block of calls took, in seconds: by the wall clock, of this process's CPU time, and of a device where it has one.
 
-    `interrupted` counts how often another process was given its core meanwhile.
+    In `waited` of them, by the wall clock, it could have run and another process had its core.
     """
 
     wall: float
     cpu: float
     device: float | None = None
-    interrupted: int = 0
+    waited: float = 0.0
 
 
 class Native:
@@ -262,7 +262,7 @@ class Remote:
             raise ValueError(f"iterations={iterations}: expected at least 1")
         bound = self.bind(case) if isinstance(case, Case) else case
         reply, _, _ = self._exchange("measure", handle=bound.handle(), iterations=iterations)
-        timing = Timing(wall=reply["wall"], cpu=reply["cpu"], device=reply["device"], interrupted=reply["interrupted"])
+        timing = Timing(wall=reply["wall"], cpu=reply["cpu"], device=reply["device"], waited=reply["waited"])
         if not timing.wall > 0:
             raise RemoteFailure(f"{self.name}: {iterations} calls took {timing.wall} s: the clock stands still", outcome="clock")
         return timing

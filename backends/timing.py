@@ -16,11 +16,6 @@ from typing import Any
 
 import numpy as np
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
-
 PAGE, LINE = 4096, 64
 WARM_CALLS = 2
 Call = Callable[[], Any]
@@ -78,7 +73,7 @@ def block(call: Call, wait: Callable[[], float | None] | None, iterations: int) 
         call()
         if wait:
             wait()
-        switches = preemptions()
+        waited = waiting()
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in repetitions:
             call()
@@ -88,12 +83,16 @@ def block(call: Call, wait: Callable[[], float | None] | None, iterations: int) 
         if collecting:
             gc.enable()
     device = (wall if device is None else device) if wait else None
-    return {"wall": wall, "cpu": cpu, "device": device, "interrupted": preemptions() - switches}
+    return {"wall": wall, "cpu": cpu, "device": device, "waited": waiting() - waited}
 
 
-def preemptions() -> int:
-    """How often this process had its core taken away so far; 0 where the system does not count."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
+def waiting() -> float:
+    """Seconds so far that this process's first thread could have run, and another had its core; 0 where the system does not say."""
+    try:
+        # https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
+        return int(Path("/proc/self/schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def digest(array: Any, keep: str | None = None) -> dict[str, Any]:

@@ -13,18 +13,18 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from backends import adapters, available
 from backends.environments import ROOT, Environment, Unbuildable, Unclear, prepare
 from backends.interface import LAYOUTS, OUTPUTS
-from benchmarks import gate_calibration
+from benchmarks import gate_baseline, gate_calibration
 from benchmarks.gate_data import GateError, Usage
-from benchmarks.gate_decide import decide
 from benchmarks.gate_end import clear, leave
 from benchmarks.gate_live import Live
 from benchmarks.gate_repeat import effects, series
 from benchmarks.gate_run import Gate, Plan, require_platform
 from benchmarks.gate_sides import Choice, default_candidate, merge_base
 from benchmarks.gate_statistics import Rule
-from benchmarks.gate_worker import Settings
+from benchmarks.gate_worker import QUADS, Settings
 
 OUT = Path("out/gate")
 NO_VERDICT = 3
@@ -102,7 +102,7 @@ def gate(plan: Plan, out: Path, prefix: str, *, quiet: bool = False) -> int:
             running.notes.append(f"stopped: {error or type(error).__name__}")
     with _uninterrupted():
         run = running.run()
-        verdict = decide(run, plan.calibration, rule=plan.rule)
+        verdict = running.judged(run)
         with contextlib.redirect_stdout(sys.stderr if quiet else sys.stdout):
             leave(run, verdict, out, plan.calibration, prefix)
     if interrupted and quiet:
@@ -134,33 +134,41 @@ def make_plan(given: argparse.Namespace) -> Plan:
     """
     if given.null and given.baseline:
         raise Usage("--null compares the candidate with itself: leave --baseline out")
-    if given.aa is not None and (given.aa < 1 or not given.null):
-        raise Usage("--aa N calibrates with N gates of the same: give it at least 1, and --null with it")
-    if given.power and not given.null:
-        raise Usage("--power slows a copy of the candidate: give --null with it")
+    for name in ("aa", "trials", "quads"):
+        if getattr(given, name) is not None and getattr(given, name) < 1:
+            raise Usage(f"--{name} {getattr(given, name)}: expected at least 1")
+    for name in ("limit", "start_limit"):
+        if not getattr(given, name) > 0:
+            raise Usage(f"--{name.replace('_', '-')} {getattr(given, name):g}: expected a positive number of seconds")
+    null = bool(given.null or given.aa or given.power)
     if not 0 <= given.inject < 1000:
         raise Usage(f"--inject {given.inject:g}: expected a per cent from 0 to under 1000")
     checkout = given.checkout.resolve()
-    backends = (given.baseline_backend or given.backend, given.candidate_backend or given.backend)
+    backends = (_named(given.baseline_backend or given.backend), _named(given.candidate_backend or given.backend))
     candidate = given.candidate or default_candidate()
-    baseline = candidate if given.null else given.baseline or merge_base(checkout)
-    environments = _environments((baseline, candidate), backends, checkout, given.cache)
-    same = environments[0].identity == environments[1].identity and backends[0] == backends[1]
-    if same and not given.null and not given.inject:
+    baseline = candidate if null else given.baseline or merge_base(checkout)
+    calibration = _calibration(given, backends[0])
+    stored = _stored(baseline, backends[0])
+    if stored and given.only != "speed":
+        raise Usage(f"a stored baseline has times and no answers to compare: give --only speed with {baseline}")
+    if stored and backends[0] != backends[1]:
+        raise Usage(f"{baseline} is of {backends[0]}: it is no baseline of {backends[1]}")
+    environments = _environments((candidate if stored else baseline, candidate), backends, checkout, given.cache)
+    same = not stored and environments[0].identity == environments[1].identity and backends[0] == backends[1]
+    if same and not null and not given.inject:
         raise Usage(
             f"baseline {baseline!r} and candidate {candidate!r} are the same, {environments[0].identity}: there is nothing to compare "
             "(--null compares the same on purpose)"
         )
-    calibration = _calibration(given, backends[0])
     rule = Rule() if given.threshold is None else _rule(given.threshold)
     return Plan(
-        environments=environments, backends=backends, only=given.only, rule=rule, injected=given.inject / 100,
+        environments=environments, backends=backends, only=given.only, rule=rule, injected=given.inject / 100, stored=stored,
         calibration=calibration, threshold=None if given.threshold is None else given.threshold / 100,
         choice=Choice(
             level=given.level or ("all" if given.select else "quick"), select=given.select, layout=given.layout or "",
             outputs=tuple(given.output or ("values",)),
         ),
-        settings=Settings(seed=given.seed, limit=given.limit, start_limit=given.start_limit),
+        settings=Settings(seed=given.seed, quads=given.quads, limit=given.limit, start_limit=given.start_limit),
     )  # fmt: skip
 
 
@@ -169,14 +177,24 @@ def _environments(sides: tuple[str, str], backends: tuple[str, str], checkout: P
         print(text, file=sys.stderr, flush=True)
 
     baseline, candidate = (
-        prepare(_in(checkout, side), backend, checkout=checkout, cache=cache, say=told)
+        replace(prepare(str(checkout) if side == "." else side, backend, checkout=checkout, cache=cache, say=told), label=side)
         for side, backend in zip(sides, backends, strict=True)
     )
     return baseline, candidate
 
 
-def _in(checkout: Path, side: str) -> str:
-    return str(checkout) if side == "." else side
+def _named(backend: str) -> str:
+    """The name, if it can be one: whether a side has such a file or module is known when it is started."""
+    where, colon, attribute = backend.rpartition(":")
+    if backend in available() or (colon and attribute and where not in adapters()):
+        return backend
+    raise Usage(f"--backend {backend}: choose from {', '.join(available())}, FILE.py:Name or package.module:Name")
+
+
+def _stored(side: str, backend: str) -> gate_baseline.Baseline | None:
+    if not side.endswith(".json"):
+        return None
+    return gate_baseline.read(Path(side), gate_calibration.this_machine(), backend)
 
 
 def _rule(percent: float) -> Rule:
@@ -215,11 +233,12 @@ def _parser(text: str) -> argparse.ArgumentParser:
     add("--threshold", type=float, metavar="PERCENT", help="the least slowdown that is red (default 3)")
     add("--calibration", type=Path, metavar="FILE", help="this machine's noise (default: the one kept for it)")
     add("--null", action="store_true", help="the candidate against itself")
-    add("--aa", type=int, metavar="N", help="N null gates: how often it is red for nothing, what it can see")
+    add("--aa", type=int, metavar="N", help="N gates of the candidate against itself: how often one is red for nothing, what it can see")
     add("--power", metavar="3,5,10", help="gates with so many per cent of real extra work: how often it finds them")
     add("--trials", type=int, default=20, metavar="N", help="how many gates for each effect of --power (default 20)")
     add("--inject", type=float, default=0.0, metavar="PERCENT", help="make the candidate do so much more work")
     add("--seed", type=int, default=0, metavar="N", help="of every random order")
+    add("--quads", type=int, default=QUADS, metavar="N", help=f"ABBA quads of blocks in a pair (default {QUADS})")
     add("--limit", type=float, default=60.0, metavar="SECONDS", help="that one request may take (default 60)")
     add("--start-limit", type=float, default=180.0, metavar="SECONDS", help="that a side may take to start (default 180)")
     add("--cache", type=Path, default=_cache(), metavar="DIR", help="where environments are kept")

@@ -12,7 +12,6 @@ from benchmarks.gate_markdown import markdown
 from benchmarks.gate_text import summary
 from benchmarks.gate_verdict import Verdict
 
-
 FILES = ("gate.json", "gate-baseline.json", "gate-candidate.json", "junit.xml", "summary.md")
 
 

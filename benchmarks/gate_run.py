@@ -11,13 +11,15 @@ from typing import Any
 
 from backends.environments import Environment
 from benchmarks import gate_meaning
+from benchmarks.gate_baseline import Baseline, judge
 from benchmarks.gate_calibration import Calibration, require_threshold, this_machine
 from benchmarks.gate_data import Invalid, Machine, Pair, Progress, Run, Side, Uncovered
-from benchmarks.gate_decide import suspicious
+from benchmarks.gate_decide import decide, suspicious
 from benchmarks.gate_inject import BACKEND, SHARE
 from benchmarks.gate_pairs import Measurement
-from benchmarks.gate_sides import Choice, Listing, common, listing, ours
+from benchmarks.gate_sides import Choice, Listing, again, common, listing, ours
 from benchmarks.gate_statistics import Rule
+from benchmarks.gate_verdict import Verdict
 from benchmarks.gate_worker import Contender, Settings
 
 INJECTION = Path(__file__).resolve().with_name("gate_inject.py")
@@ -27,6 +29,7 @@ INJECTION = Path(__file__).resolve().with_name("gate_inject.py")
 class Plan:
     """What one gate compares and how. `threshold` is what the user asks for, a share, and must be one that this machine can tell.
 
+    With `stored` the baseline was measured earlier, and both workers of a pair are the candidate's.
     `injected` is a share by which the candidate is made slower on purpose.
     """
 
@@ -37,6 +40,7 @@ class Plan:
     rule: Rule = field(default_factory=Rule)
     calibration: Calibration | None = None
     threshold: float | None = None
+    stored: Baseline | None = None
     only: str = "both"
     injected: float = 0.0
 
@@ -86,11 +90,14 @@ class Gate:
         if None in known:
             spare = ours().workloads
             known = [spare if each is None else each for each in known]
-        questions, self.uncovered = common(known[0] or {}, known[1] or {}, plan.choice)
+        if plan.stored:
+            questions, self.uncovered = again(plan.stored.workloads, known[1] or {}, plan.choice)
+        else:
+            questions, self.uncovered = common(known[0] or {}, known[1] or {}, plan.choice)
         self.workloads = [question.name for question in questions]
         self.workloads += [event.workload for event in self.uncovered if event.kind in ("missing", "renamed")]
         if plan.threshold is not None:
-            require_threshold(plan.threshold, plan.calibration, self.workloads, plan.rule)
+            require_threshold(plan.threshold, plan.calibration, self.workloads)
         if not questions:
             return
         measurement = Measurement(plan.contenders, plan.settings, self.progress)
@@ -104,7 +111,7 @@ class Gate:
             for stage in itertools.count():
                 for pair in measurement.pairs(names, plan.rule.pairs[stage], stage):
                     self.pairs.append(pair)
-                names = suspicious(self.pairs, plan.calibration, rule=plan.rule)
+                names = () if plan.stored else suspicious(self.pairs, plan.calibration, rule=plan.rule)
                 if not names or stage + 1 >= len(plan.rule.pairs):
                     break
                 self.progress.note(f"{', '.join(names)}: may be slower, {plan.rule.pairs[stage + 1]} more pairs")
@@ -124,6 +131,12 @@ class Gate:
         """Nothing is left to be done."""
         self.finished = _now()
 
+    def judged(self, run: Run) -> Verdict:
+        """The verdict on it."""
+        if self.plan.stored:
+            return judge(run, self.plan.stored, self.plan.calibration, rule=self.plan.rule)
+        return decide(run, self.plan.calibration, rule=self.plan.rule)
+
     def run(self) -> Run:
         """What there is."""
         return Run(
@@ -133,11 +146,24 @@ class Gate:
         )  # fmt: skip
 
     def _sides(self) -> tuple[Side, Side]:
-        sides = []
+        sides, plan = [], self.plan
         for index, (role, backend, where) in enumerate(
             zip(("baseline", "candidate"), self.plan.backends, self.plan.environments, strict=True)
         ):
             known = self._listings[index] if index < len(self._listings) else Listing(workloads=None, packages={}, python="")
+            if plan.stored and role == "baseline":
+                stored = plan.stored
+                sides.append(
+                    Side(
+                        role=role,
+                        label=str(stored.path),
+                        kind="stored",
+                        backend=stored.backend,
+                        version=stored.version,
+                        python=stored.python,
+                    )
+                )
+                continue
             version, python = self._versions.get(role, ("", known.python))
             sides.append(
                 Side(

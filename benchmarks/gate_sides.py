@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.environments import ROOT, Environment, commit_of, git
+from backends.interface import OUTPUTS
 from benchmarks.gate_data import Invalid, Uncovered, Usage
 from benchmarks.gate_worker import Question
 
@@ -117,6 +118,21 @@ def common(baseline: Mapping[str, Any], candidate: Mapping[str, Any], choice: Ch
             uncovered.append(_event(row, "missing", "candidate", "the candidate has no such workload"))
     uncovered += [_event(row, "new", "candidate", "the baseline has no such workload") for row in added if row["name"] in renamed.values()]
     return questions, uncovered
+
+
+def again(names: Iterable[str], candidate: Mapping[str, Any], choice: Choice) -> tuple[list[Question], list[Uncovered]]:
+    """The questions of the candidate that were measured before, and those that it has not any more.
+
+    Raises:
+        Usage: the choice chooses none of those that were measured.
+    """
+    wanted = [name for name in names if not choice.select or matches(choice.select, [name])]
+    if not wanted:
+        raise Usage(f"-k {choice.select!r} chooses nothing that the stored baseline has")
+    every = Choice(level="all", layout=choice.layout, outputs=OUTPUTS)
+    questions = {question.name: question for row in candidate.values() for question in _questions(row, every)}
+    gone = [Uncovered(workload=name, kind="missing", side="candidate", message="the candidate has no such workload") for name in wanted]
+    return [questions[name] for name in wanted if name in questions], [event for event in gone if event.workload not in questions]
 
 
 def chosen(row: Mapping[str, Any], choice: Choice) -> bool:

@@ -24,8 +24,10 @@ CALIBRATION = (5, 25)
 """At least and at most so many blocks say by which clock a workload is timed."""
 CLEAN = (0.9, 1.1)
 """Cores that a call computes on, by CPU time over wall time, for its CPU time to be what it takes."""
+CALM = 0.01
+"""The share of a block's time for which others may have had its core, for the wall clock to be believed."""
 ATTEMPTS = 4
-"""A block that is timed by the wall clock, and that others interrupted, is timed again, up to so often in all."""
+"""A block that is timed by the wall clock and was not calm is timed again, up to so often in all."""
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
 """Memory comes from the heap and stays: pages that are given back and faulted in anew are most of a timing's noise."""
 QUADS = 16
@@ -205,14 +207,15 @@ class Worker:
             timing = self.block(cell.name, placed, cell.iterations)
             if timing.device is not None:
                 return "device"
-            cores.append(timing.cpu / timing.wall)
+            # What others took of its core is not time in which it waited for anything of its own.
+            cores.append(timing.cpu / max(timing.wall - timing.waited, timing.cpu / 10))
         return "cpu" if max(cores) >= CLEAN[0] and statistics.median(cores) <= CLEAN[1] else "wall"
 
     def timed(self, cell: Cell, placed: Placed) -> tuple[float, float]:
         """Seconds a call of one block: by the cell's clock, and by the wall's."""
         for _ in range(ATTEMPTS):
             timing = self.block(cell.name, placed, cell.iterations)
-            if cell.metric != "wall" or not timing.interrupted:
+            if cell.metric != "wall" or timing.waited <= CALM * timing.wall:
                 break
         return getattr(timing, cell.metric) / cell.iterations, timing.wall / cell.iterations
 
