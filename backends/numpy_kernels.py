@@ -157,7 +157,8 @@ def by_doubling(build: Builder, op: Reduction, source: str, axis: int, windows: 
         build.emit(op.ufunc, at(wide, axis, slice(0, count)), at(wide, axis, slice(rest, rest + count)), out=out)
     elif total and kernel & 1:
         _finish(build, op, source, axis, windows, total, out)
-    build.free(wide)
+    if wide != out:
+        build.free(wide)
 
 
 def _finish(build: Builder, op: Reduction, source: str, axis: int, windows: Grid, so_far: Operand, out: str) -> None:

@@ -122,10 +122,23 @@ class Builder:
         return seen
 
     def emit(self, function: Callable[..., Any], *inputs: Input | str, out: Operand | str | None, **arguments: Any) -> None:
-        """Append a call; a register's name alone means all of it."""
+        """Append a call; a register's name alone means all of it.
+
+        Raises:
+            ValueError: a register was freed before: by now its memory may be another's.
+        """
         operands = tuple(Operand(given) if isinstance(given, str) else given for given in inputs)
         target = Operand(out) if isinstance(out, str) else out
+        for operand in (*operands, target):
+            if isinstance(operand, Operand):
+                self._require_held(operand.register)
         self.steps.append(Step(function=function, inputs=operands, out=target, arguments=arguments))
+
+    def _require_held(self, name: str) -> None:
+        while name in self.views:
+            name = self.views[name][0]
+        if name in self.buffers and name not in self._slots:
+            raise ValueError(f"register {name} was freed before this step, {len(self.steps)}")
 
     def program(self) -> "Program":
         """What was written."""

@@ -116,12 +116,21 @@ def test_conforms_in_blocks_of_any_size(case, block, threads):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("kernel", range(1, 34))
-@pytest.mark.parametrize("reduction", [Max(), Average(), Average(count_include_pad=True)])
-def test_windows_of_every_width(reduction, kernel, dilation, layout):
+@pytest.mark.parametrize(
+    "reduction, output",
+    [
+        (Max(), "values"), (Max(), "indices"), (Max(), "gradient"),
+        (Average(), "values"), (Average(), "gradient"), (Average(count_include_pad=True), "values"),
+    ],
+)  # fmt: skip
+def test_windows_of_every_width(reduction, output, kernel, dilation, layout):
     """Windows from 1 to 33, near and past powers of two, conform where they are clipped and where they are not."""
     pad = dilation * (kernel - 1) // 2
     windows = Sliding(kernel=(kernel,), stride=(1,), dilation=(dilation,), padding=((pad, pad),))
     case = Case(spec_of(reduction, windows), numbers((1, 2, 41)), layout)
+    if output != "values":
+        g = numbers(oracle.pool(case).value.shape) if output == "gradient" else None
+        case = case.replace(output=output, cotangent=g)
     assert_conforms(case, backends.run(NumpyBackend(threads=1), case))
 
 

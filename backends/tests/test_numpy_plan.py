@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from backends import numpy_plan
 from backends.numpy_plan import Bins, Grid, axis_of, divisors, memory_order, ranges
+from backends.numpy_program import Builder
 from backends.spec import Adaptive, Average, Global, PoolSpec, Sliding
 
 
@@ -188,3 +189,17 @@ def test_axes_are_taken_as_they_lie_in_memory(permutation, layout, logical, expe
     sizes = (2, 3, 4, 5)
     x = np.zeros([sizes[axis] for axis in permutation]).transpose(np.argsort(permutation))
     assert memory_order(x, layout, logical=logical) == expected
+
+
+def test_a_register_that_was_freed_is_not_read():
+    """A program whose step reads or writes scratch memory that was given back is refused when it is written."""
+    build = Builder({"x": (4,)})
+    held, freed = build.buffer((4,), np.float32), build.buffer((4,), np.float32)
+    seen = build.view(freed, np.int32)
+    build.emit(np.add, held, freed, out=held)
+    build.free(freed)
+    with pytest.raises(ValueError, match="was freed before this step, 1"):
+        build.emit(np.add, held, seen, out=held)
+    with pytest.raises(ValueError, match="was freed before this step, 1"):
+        build.emit(np.add, held, held, out=freed)
+    build.emit(np.add, held, "x", out=held)
