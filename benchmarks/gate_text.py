@@ -123,7 +123,8 @@ def _step(finding: Finding, run: Run, prefix: str) -> list[tuple[str, str]]:
         case "failed" | "died" | "hung" | "garbage" if finding.workload:
             return [(f"See {finding.workload} fail alone:", again(prefix, finding.workload))]
         case "calibration":
-            return [("Calibrate this machine:", f"{prefix} --aa 20")]
+            asked = shlex.join(["tox", "-e", "gate", "--", "--backend", backend, "--null", "--aa", "20"])
+            return [("Calibrate this machine:", asked)]
     return []
 
 

@@ -57,7 +57,7 @@ def calibrate(runs: Sequence[Run], created: str, rule: Rule | None = None, swaps
         if any(getattr(run.sides[0], name) != getattr(run.sides[1], name) for name in ("backend", "version", "revision")):
             raise Usage(f"a null gate compares the same with the same, and this one {run.sides[0].label!r} with {run.sides[1].label!r}")
     draft = Calibration(machine=whole[0].machine, backend=whole[0].sides[0].backend, created=created, workloads=noises(whole))
-    states = Counter(decide(run, draft).state for run in whole)
+    states = Counter(decide(run, draft, rule=rule).state for run in whole)
     swapped = {name: swap(whole, draft, rule, swaps, seed, together=name == "runs") for name in ("pairs", "runs")}
     red = {name: Tally(found=counts["regression"], trials=counts.total()) for name, counts in swapped.items()}
     notes = tuple(f"sides of {name} swapped: {counts['inconclusive']} of {counts.total()} undecided" for name, counts in swapped.items())
