@@ -132,6 +132,31 @@ def test_vector_tails(backend, case):
 
 
 @st.composite
+def wide_windows(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> Case:
+    """Windows of up to 33 taps on one axis, for which kernels take other ways than for small ones: doubling, running, by blocks."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (1, 2) if n in can.ndims) or (3,)))
+    k = draw(number(5, 33))
+    dilation = draw(one_of((1, 2))) if can.dilation else 1
+    reach = dilation * (k - 1) + 1
+    size = reach + draw(number(0, 12))
+    place = draw(number(0, ndim - 1))
+    on_axis = lambda wide, thin: tuple(wide if axis == place else thin for axis in range(ndim))  # noqa: E731
+    pad = draw(number(0, k // 2)) if "symmetric" in can.paddings and dilation == 1 else 0
+    padding = on_axis((pad, pad), (0, 0)) if pad else "valid"
+    stride = draw(one_of((1, 2, k)))
+    windows = Sliding(kernel=on_axis(k, 1), stride=on_axis(stride, 1), dilation=on_axis(dilation, 1), padding=padding)
+    x = draw_array(draw, (1, draw(number(1, 3)), *on_axis(size, 2)), dtype, ("whole", "special"))
+    return posed(PoolSpec(reduction=reduction, windows=windows), x, layout, output)
+
+
+@law(draw=wide_windows, windows={"sliding"}, examples=2)
+def test_wide_windows(backend, case):
+    """Windows of every width up to 33 conform, whatever way a kernel takes for wide ones."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
 def long_sums(draw: st.DrawFn, backend: Backend, *, reductions_=("average",), dtypes=FLOATS, outputs=("values",), **_) -> Case:
     """One window over thousands of elements."""
     able = askable(backend, reductions_=reductions_, outputs=outputs, dtypes=dtypes)
