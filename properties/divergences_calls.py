@@ -286,7 +286,7 @@ ROWS: tuple[Divergence, ...] = (
     ),
     jax(
         id="jax-negative-padding-returns", verdict="convention", outcome="returns", where=crops,
-        documentation="XLA: padding may be negative, which removes elements", description="Padding below zero crops the input.",
+        documentation="WindowDimension: if negative, its negative means the number of elements removed from the low end of this dimension.", description="Padding below zero crops the input.",
     ),
     jax(
         id="jax-padding-alone-returns", verdict="convention", outcome="returns", where=reads_padding_alone,

@@ -29,7 +29,7 @@ ROWS: tuple[Divergence, ...] = (
     row(
         id="jax-max-gradient-subnormals", verdict="convention", documentation=FLUSHES,
         description="A subnormal cotangent counts as zero.",
-        smallest="max sliding kernel=2 gradient channels_last x=float32:1,1,2:1,0 cotangent=float32:1,1,1:1e-45", observed="0",
+        smallest="max sliding kernel=2 stride=1 gradient channels_last x=float32:1,1,3:0,1,0 cotangent=float32:1,1,2:1e-45x2", observed="0",
         where=rules.where_subnormal_cotangent, predict=rules.predict_gradient,
     ),
     row(
@@ -88,8 +88,8 @@ ROWS: tuple[Divergence, ...] = (
     ),
     row(
         id="jax-average-overflow", verdict="precision",
-        description="Averages are added in vectors: partial sums of both signs overflow, and inf − inf is NaN for finite inputs.",
-        smallest="average global values channels_last x=float32:1,1,16:3e+38,-3e+38,...", observed="nan",
+        description="Averages are added in vectors: a partial sum overflows, and meets an infinity of the other sign.",
+        smallest="average divisor=1 sliding kernel=3 values channels_last x=float32:1,1,3:3e+38x2,-inf", observed="nan",
         where=torch_rules.where_overflow, predict=torch_rules.predict_nan,
     ),
 )  # fmt: skip
