@@ -112,6 +112,8 @@ def _stored(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> Stored:
     if not rounds:
         raise ValueError("stats.data is empty")
     checksum, metric = extra["checksum"], extra["metric"]
+    if not (isinstance(checksum, list) and checksum and all(isinstance(one, str) and one for one in checksum)):
+        raise ValueError(f"checksum={checksum!r}: expected a list of them")
     if metric not in METRICS:
         raise ValueError(f"metric={metric!r}: expected one of {', '.join(METRICS)}")
     return Stored(workload=str(extra["workload"]), seconds=statistics.median(rounds), metric=metric, checksum=str(checksum[0]))

@@ -135,6 +135,7 @@ BAD = {
     "not a number": (changed("benchmarks", 0, "stats", "data", 0, value=math.nan), "NaN is not a number"),
     "a word": (changed("benchmarks", 0, "stats", "data", 0, value="fast"), "stats.data[0]='fast'"),
     "no clock": (changed("benchmarks", 0, "extra_info", "metric", value="sun"), "metric='sun'"),
+    "no checksum": (changed("benchmarks", 0, "extra_info", "checksum", value=[]), "checksum=[]"),
     "a benchmark that is none": (changed("benchmarks", 0, value=3), "benchmark 0"),
     "not of a gate": ({**WHOLE, "benchmarks": [changed("benchmarks", 0, "extra_info", "gate", value=None)["benchmarks"][0]]}, "not measured by a gate"),
 }  # fmt: skip
