@@ -150,7 +150,8 @@ def by_doubling(build: Builder, op: Reduction, source: str, axis: int, windows: 
                 total = part
             else:
                 build.emit(op.ufunc, total, part, out=out)
-                build.free(total.register)
+                if total.register != out:
+                    build.free(total.register)
                 total = Operand(out)
     if op.idempotent and width < kernel:
         rest = (kernel - width) * step

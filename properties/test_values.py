@@ -16,6 +16,8 @@ HALF = ("float16", "bfloat16")
 SIMPLE = {"max": Max(), "average": Average(), "lp": Lp(p=2)}
 WIDTHS = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129)
 """Sizes on either side of the vector widths of current processors."""
+WIDE = (8, 5, 16, 7, 32, 9, 15, 17, 31, 33, 12, 24)
+"""Windows at and around powers of two, where doubling has nothing, one or most of its steps left over."""
 
 
 def setting(
@@ -136,7 +138,7 @@ def wide_windows(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "aver
     """Windows of up to 33 taps on one axis, for which kernels take other ways than for small ones: doubling, running, by blocks."""
     reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
     ndim = draw(one_of(tuple(n for n in (1, 2) if n in can.ndims) or (3,)))
-    k = draw(number(5, 33))
+    k = draw(one_of(WIDE))
     dilation = draw(one_of((1, 2))) if can.dilation else 1
     reach = dilation * (k - 1) + 1
     size = reach + draw(number(0, 12))
@@ -144,13 +146,13 @@ def wide_windows(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "aver
     on_axis = lambda wide, thin: tuple(wide if axis == place else thin for axis in range(ndim))  # noqa: E731
     pad = draw(number(0, k // 2)) if "symmetric" in can.paddings and dilation == 1 else 0
     padding = on_axis((pad, pad), (0, 0)) if pad else "valid"
-    stride = draw(one_of((1, 2, k)))
+    stride = draw(one_of((1, 2, 1, k)))
     windows = Sliding(kernel=on_axis(k, 1), stride=on_axis(stride, 1), dilation=on_axis(dilation, 1), padding=padding)
     x = draw_array(draw, (1, draw(number(1, 3)), *on_axis(size, 2)), dtype, ("whole", "special"))
     return posed(PoolSpec(reduction=reduction, windows=windows), x, layout, output)
 
 
-@law(draw=wide_windows, windows={"sliding"}, examples=2)
+@law(draw=wide_windows, windows={"sliding"}, examples=3)
 def test_wide_windows(backend, case):
     """Windows of every width up to 33 conform, whatever way a kernel takes for wide ones."""
     assert_conforms(case, backend.ask(case))
