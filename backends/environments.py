@@ -78,8 +78,10 @@ class Environment:
         return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
-def prepare(written: str, backend: str, *, checkout: Path, cache: Path, say: Say) -> Environment:
+def prepare(written: str, backend: str, *, checkout: Path, cache: Path, say: Say, build: str = "") -> Environment:
     """The environment that is meant, built if it is not there yet; `checkout` is what revisions are of.
+
+    `build` is a shell command that a revision's files need before they run, in their folder: "python setup.py build_ext --inplace".
 
     Raises:
         Unclear: it names nothing, or two things.
@@ -87,7 +89,7 @@ def prepare(written: str, backend: str, *, checkout: Path, cache: Path, say: Say
     """
     kind, name = classify(written, checkout)
     if kind == "rev":
-        return _revision(written, name, checkout, cache, say)
+        return _revision(written, name, checkout, cache, say, build)
     if kind == "path":
         return _path(written, Path(name).resolve())
     if kind == "python":
@@ -141,13 +143,13 @@ def commit_of(name: str, checkout: Path) -> str | None:
     return None if name.startswith("-") else git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
 
-def _revision(written: str, name: str, checkout: Path, cache: Path, say: Say) -> Environment:
+def _revision(written: str, name: str, checkout: Path, cache: Path, say: Say, build: str) -> Environment:
     commit = commit_of(name, checkout)
     if commit is None:
         shallow = git(checkout, "rev-parse", "--is-shallow-repository") == "true"
         hint = "; this is a shallow clone: fetch its history (actions/checkout: fetch-depth: 0)" if shallow else ""
         raise Unclear(f"{name!r}: {checkout} has no such revision{hint}")
-    home = cache / "revisions" / commit
+    home = cache / "revisions" / (f"{commit}-{hashlib.sha256(build.encode()).hexdigest()[:8]}" if build else commit)
     with _building(home) as missing:
         if missing:
             say(f"{written}: taking {commit[:10]} out of {checkout}")
@@ -161,6 +163,10 @@ def _revision(written: str, name: str, checkout: Path, cache: Path, say: Say) ->
             except (OSError, subprocess.CalledProcessError, tarfile.TarError) as error:
                 said = error.stderr.decode(errors="replace") if isinstance(error, subprocess.CalledProcessError) else str(error)
                 raise Unbuildable(f"{written}: cannot take {commit[:10]} out of {checkout}: {said.strip()}") from error
+            if build:
+                say(f"{written}: {build}")
+                path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+                _command(["sh", "-c", build], written, say, cwd=home, env={**os.environ, "PATH": path})
     return Environment(
         label=written,
         kind="revision",
@@ -303,7 +309,7 @@ def _lock(file: io.TextIOBase) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def _command(command: Sequence[str], what: str, say: Say) -> None:
+def _command(command: Sequence[str], what: str, say: Say, **where: Any) -> None:
     """Run a command that takes its time, and tell what it does.
 
     Raises:
@@ -311,7 +317,7 @@ def _command(command: Sequence[str], what: str, say: Say) -> None:
     """
     start, said = time.monotonic(), []
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace") as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace", **where) as process:
             try:
                 for line in process.stdout or ():
                     said.append(line)

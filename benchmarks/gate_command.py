@@ -153,7 +153,7 @@ def make_plan(given: argparse.Namespace) -> Plan:
         raise Usage(f"a stored baseline has times and no answers to compare: give --only speed with {baseline}")
     if stored and backends[0] != backends[1]:
         raise Usage(f"{baseline} is of {backends[0]}: it is no baseline of {backends[1]}")
-    environments = _environments((candidate if stored else baseline, candidate), backends, checkout, given.cache)
+    environments = _environments((candidate if stored else baseline, candidate), backends, checkout, given)
     same = not stored and environments[0].identity == environments[1].identity and backends[0] == backends[1]
     if same and not null and not given.inject:
         raise Usage(
@@ -172,12 +172,17 @@ def make_plan(given: argparse.Namespace) -> Plan:
     )  # fmt: skip
 
 
-def _environments(sides: tuple[str, str], backends: tuple[str, str], checkout: Path, cache: Path) -> tuple[Environment, Environment]:
+def _environments(
+    sides: tuple[str, str], backends: tuple[str, str], checkout: Path, given: argparse.Namespace
+) -> tuple[Environment, Environment]:
     def told(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     baseline, candidate = (
-        replace(prepare(str(checkout) if side == "." else side, backend, checkout=checkout, cache=cache, say=told), label=side)
+        replace(
+            prepare(str(checkout) if side == "." else side, backend, checkout=checkout, cache=given.cache, say=told, build=given.build),
+            label=side,
+        )
         for side, backend in zip(sides, backends, strict=True)
     )
     return baseline, candidate
@@ -225,6 +230,7 @@ def _parser(text: str) -> argparse.ArgumentParser:
     add("--baseline-backend", metavar="NAME", help="where the baseline's is another")
     add("--candidate-backend", metavar="NAME", help="where the candidate's is another")
     add("--checkout", type=Path, default=ROOT, metavar="DIR", help="the repository that revisions are of (default: this one)")
+    add("--build", default="", metavar="COMMAND", help="what a revision's files need before they run, in their folder")
     add("--only", choices=("speed", "meaning"), default="both", help="one half alone")
     add("-k", dest="select", default="", metavar="EXPRESSION", help="the workloads that match, as in pytest")
     add("--level", choices=("quick", "all"), help="ten workloads, or all (default: quick without -k)")

@@ -16,8 +16,10 @@ import backends
 
 BACKEND, SHARE = "POOLPROOF_GATE_BACKEND", "POOLPROOF_GATE_SLOWER"
 """Variables of the worker: which backend is slowed, and by which share of a call's time."""
-BLOCK, ROUNDS = 0.0025, 9
-"""Seconds of a block of calls, and how many say what a call takes."""
+BLOCK, ROUNDS, CORRECTIONS = 0.0025, 12, 2
+"""Seconds of a block of calls, how many of them are timed, and how often the number of turns is corrected."""
+GUESS = 4e-9
+"""Seconds of a turn, to begin with; it depends on where the code of the loop happens to lie."""
 
 
 class Slowed:
@@ -34,38 +36,43 @@ class Slowed:
         return self._inner.gap(case)
 
     def bind(self, case: Any) -> Callable[[], Any]:
-        call = self._inner.bind(case)
-        turns = round(self._share * seconds_of(call) / seconds_of_turn())
-
-        def slow() -> Any:
-            for _ in itertools.repeat(None, turns):
-                pass
-            return call()
-
-        return slow
+        return Slow(self._inner.bind(case), self._share)
 
     def fetch(self, native: Any) -> Any:
         return self._inner.fetch(native)
 
 
+class Slow:
+    """A call that first turns an empty loop so often that it takes a share of the call's own time.
+
+    What a turn takes depends on where its code happens to lie, so this very loop is timed, with nothing after it: the difference
+    between two long times would drown the share in noise.
+    """
+
+    def __init__(self, call: Callable[[], Any], share: float) -> None:
+        wanted = share * seconds_of(call)
+        self.call, self.turns = nothing, max(1, round(wanted / GUESS))
+        for _ in range(CORRECTIONS):
+            self.turns = max(1, round(self.turns * wanted / seconds_of(self)))
+        self.call = call
+
+    def __call__(self) -> Any:
+        for _ in itertools.repeat(None, self.turns):
+            pass
+        return self.call()
+
+
+def nothing() -> None:
+    """What stands in for the call while the loop alone is timed."""
+
+
 def seconds_of(call: Callable[[], Any]) -> float:
-    """CPU seconds of one call, in blocks as the gate times them."""
+    """CPU seconds of one call: the median of some blocks, as the gate times them."""
     call()
     start = time.process_time()
     call()
     calls = max(1, round(BLOCK / max(time.process_time() - start, 1e-7)))
     return statistics.median(_block(call, calls) for _ in range(ROUNDS))
-
-
-def seconds_of_turn() -> float:
-    """CPU seconds of one turn of an empty loop."""
-    turns = 20_000
-
-    def loop() -> None:
-        for _ in itertools.repeat(None, turns):
-            pass
-
-    return statistics.median(_block(loop, 4) for _ in range(ROUNDS)) / turns
 
 
 def _block(call: Callable[[], Any], calls: int) -> float:

@@ -141,8 +141,7 @@ def checkout(folder, change):
     (folder / "backends").symlink_to(ROOT / "backends")
     (folder / "benchmarks" / "__init__.py").touch()
     text = (ROOT / "benchmarks" / "workloads.py").read_text(encoding="utf-8")
-    assert (changed := change(text)) != text
-    (folder / "benchmarks" / "workloads.py").write_text(changed, encoding="utf-8")
+    (folder / "benchmarks" / "workloads.py").write_text(change(text), encoding="utf-8")
     return folder
 
 
@@ -292,7 +291,7 @@ def test_another_system_is_refused(gate, monkeypatch):
 def test_what_the_gate_needs_and_is_not_there_is_no_verdict():
     """Without one of the gate's own packages the status is 3, and the message says where they are."""
     code = "import sys; sys.modules['scipy'] = None; from benchmarks.gate import main; sys.exit(main(['--null']))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "tox -e gate" in done.stderr
 
