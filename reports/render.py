@@ -313,7 +313,7 @@ def markdown_text(value: object) -> Markup:
     escaped = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "\\`*_[]#|~":
         escaped = escaped.replace(mark, f"\\{mark}" if mark != "|" else "&#124;")
-    return Markup(" ".join(escaped.replace("://", ":&#8203;//").split()) if "://" not in str(value) else " ".join(escaped.split()))
+    return Markup(" ".join(escaped.split()))
 
 
 def markdown_code(value: object, language: str = "") -> Markup:
