@@ -5,9 +5,9 @@ it predicts (see `divergence.Divergence`). A row whose smallest case stops devia
 rows of each framework are in a file of their own.
 """
 
-from properties import divergences_calls, divergences_jax, divergences_tensorflow, divergences_torch
+from properties import divergences_calls, divergences_jax, divergences_tensorflow, divergences_torch, divergences_torch_compiled
 from properties.divergence import Divergence
 
 DIVERGENCES: tuple[Divergence, ...] = (
-    divergences_tensorflow.ROWS + divergences_torch.ROWS + divergences_jax.ROWS + divergences_calls.ROWS
+    divergences_tensorflow.ROWS + divergences_torch.ROWS + divergences_torch_compiled.ROWS + divergences_jax.ROWS + divergences_calls.ROWS
 )

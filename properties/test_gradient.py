@@ -85,6 +85,8 @@ def test_goes_to_the_index(backend, case):
     asked = case.replace(cotangent=np.ones_like(plain(case.cotangent)))
     index, gradient = backend.answers(case.replace(output="indices", cotangent=None), asked)
     rows, cells = int(np.prod(case.x.shape[:2])), int(np.prod(case.spatial))
+    outside = (index < 0) | (index >= cells)
+    assert not outside.any(), f"index {index[outside][0]} of {cells} elements"
     flat = index.reshape(rows, int(np.prod(case.pooled_shape[2:]))) + np.arange(rows)[:, None] * cells
     counts = np.bincount(flat.ravel(), minlength=rows * cells).reshape(case.x.shape)
     assert_agree(asked, counts.astype(case.x.dtype), gradient, "held against the indices")

@@ -27,6 +27,8 @@ def test_values_at_the_indices(backend, case):
     """The elements at the indices are the values that are returned without them."""
     index, values = backend.answers(case, case.replace(output="values"))
     rows = plain(case.x).reshape(*case.x.shape[:2], int(np.prod(case.spatial)))
+    outside = (index < 0) | (index >= rows.shape[2])
+    assert not outside.any(), f"index {index[outside][0]} of {rows.shape[2]} elements"
     taken = np.take_along_axis(rows, index.reshape(*case.x.shape[:2], int(np.prod(case.pooled_shape[2:]))), axis=2)
     assert_agree(case.replace(output="values"), values, taken.reshape(values.shape), "taken at the indices")
 

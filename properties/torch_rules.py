@@ -158,11 +158,11 @@ def where_lp(case: Case) -> np.ndarray:
 
 
 class Rounding:
-    """One operation after the other in a type: half types compute each in float32 and round it."""
+    """One operation after the other in a type: half types compute each in float32 and round it, but for what is fused."""
 
-    def __init__(self, kind: np.dtype) -> None:
-        self.kind = kind
+    def __init__(self, kind: np.dtype, *, fused: bool = False) -> None:
         self.wide = np.dtype(np.float32) if kind.name in HALF else kind
+        self.kind = self.wide if fused else kind
 
     def __call__(self, value: np.ndarray) -> np.ndarray:
         return np.asarray(value, self.wide).astype(self.kind).astype(self.wide)
@@ -174,9 +174,9 @@ class Rounding:
         return self(base.astype(np.float64) ** exponent)
 
 
-def lp_steps(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[list[int]], float]:
+def lp_steps(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[list[int]], float]:
     """(x, Σ over each window as PyTorch has it, y, taps, kernel): `avg_pool(x.pow(p)).mul(k).pow(1/p)`, step by step."""
-    p, rounded = case.spec.reduction.p, Rounding(case.x.dtype)
+    p = case.spec.reduction.p
     taps, _ = oracle.all_windows(case.spec, case.spatial)
     windows = case.spec.windows
     kernel = math.prod(windows.kernel) if isinstance(windows, Sliding) else math.prod(case.spatial)
@@ -191,14 +191,18 @@ def lp_steps(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[list[
     return x, totals, y, taps, float(kernel)
 
 
-def predict_lp(case: Case, exact: Exact) -> np.ndarray:
-    """PyTorch's formula for a norm, or autograd's for its gradient."""
+def predict_lp(case: Case, exact: Exact, *, compiled: bool = False) -> np.ndarray:
+    """PyTorch's formula for a norm, or autograd's for its gradient.
+
+    Compiled, half types are rounded at the end alone, and the gradient of the average within divides by
+    the whole kernel, however little of it a window reads.
+    """
+    rounded = Rounding(case.x.dtype, fused=compiled)
     with np.errstate(all="ignore"):
-        x, totals, y, taps, kernel = lp_steps(case)
+        x, totals, y, taps, kernel = lp_steps(case, rounded)
         if case.output == "values":
             return y.reshape(case.pooled_shape).astype(np.float64)
-        p, rounded = case.spec.reduction.p, Rounding(case.x.dtype)
-        wide = rounded.wide.type
+        p, wide = case.spec.reduction.p, rounded.wide.type
         given = case.cotangent.reshape(len(x), len(taps)).astype(rounded.wide)
         # pow's own derivative is 0 where the exponent is 0, else g·(p·x^(p−1)).
         of_total = np.zeros_like(totals) if p == 0 else rounded(given * rounded(wide(1 / p) * rounded.power(totals, 1 / p - 1)))
@@ -208,6 +212,6 @@ def predict_lp(case: Case, exact: Exact) -> np.ndarray:
             mean_sign = np.sign(totals[:, cell])
             # relu hands nothing back at 0, whatever comes; the sign counts as a constant.
             through = np.where(totals[:, cell] == 0, 0, of_mean[:, cell] * mean_sign * mean_sign)
-            back[:, window] += (rounded(through) / wide(len(window)))[:, None]
+            back[:, window] += (rounded(through) / wide(kernel if compiled else len(window)))[:, None]
         slope = rounded(wide(p) * rounded.power(x, p - 1))
         return rounded(rounded(back) * slope).reshape(case.x.shape).astype(np.float64)

@@ -1,0 +1,295 @@
+"""What inductor makes of pooling on CPU where compiled PyTorch leaves the definition.
+
+Each mechanism is a `where` and a `predict` in the sense of `divergence.Divergence`; the rows are in
+`divergences_torch_compiled.py`. The source is torch/_inductor/lowering.py; what it does not write
+itself goes to the eager kernels, whose mechanisms are in `torch_rules`.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backends import oracle
+from backends.interface import Case
+from backends.oracle import Exact
+from backends.spec import Adaptive, Average, Max, Sliding
+from backends.torch_plan import UNROLLED
+from properties import torch_rules
+from properties.torch_rules import HALF, NOWHERE, definition_picks, has_peculiar_windows, identity_of, is_max, picks, rows_of
+
+# --- which element a maximum is -------------------------------------------------------------------
+
+
+def places(case: Case) -> list[list[list[tuple[int, bool]]]]:
+    """For each axis, window and step of it: the place on that axis, and whether the window reads it.
+
+    A sliding window steps through its padding as well; an adaptive bin takes as many steps as the widest, past its end.
+    """
+    windows, spatial = case.spec.windows, case.spatial
+    if isinstance(windows, Adaptive):
+        return [
+            [
+                [(place, place < -(-(i + 1) * size // bins)) for place in range(i * size // bins, i * size // bins + widest(size, bins))]
+                for i in range(bins)
+            ]
+            for size, bins in zip(spatial, windows.output_size, strict=True)
+        ]
+    return [
+        [
+            [
+                (place, 0 <= place < size)
+                for k in range(windows.kernel[axis])
+                for place in (i * windows.stride[axis] + k * windows.dilation[axis] - windows.pads(axis, size)[0],)
+            ]
+            for i in range(windows.count(axis, size))
+        ]
+        for axis, size in enumerate(spatial)
+    ]
+
+
+def widest(size: int, bins: int) -> int:
+    """How many steps inductor takes for each adaptive bin of an axis."""
+    return -(-(size + bins - 1) // bins)
+
+
+def steps(case: Case) -> tuple[list[list[int]], list[list[int]]]:
+    """(taps, indices) of each window, step by step: −1 for a tap that is not read, and the index that it gets there.
+
+    A place that is not read is flattened like any other, and so may be another element's index or none's.
+    """
+    taps, indices = [], []
+    for cell in itertools.product(*places(case)):
+        window = list(itertools.product(*cell))
+        flat = [sum(place * math.prod(case.spatial[axis + 1 :]) for axis, (place, _) in enumerate(step)) for step in window]
+        taps.append([index if all(read for _, read in step) else -1 for index, step in zip(flat, window, strict=True)])
+        indices.append(flat)
+    return taps, indices
+
+
+def found(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """(values, indices) of the maxima that inductor writes itself, (N·C, windows).
+
+    Sliding windows: `argmax` over all steps, in which the padding takes part as the identity and may be first among ties.
+    Adaptive bins: what is largest before the first NaN, where −inf stands past a bin's end; as an integer that is 0.
+    """
+    taps, indices = steps(case)
+    slides = isinstance(case.spec.windows, Sliding)
+    stands_in = identity_of(case) if slides or case.x.dtype.kind not in "iu" else 0
+    pick = oracle.argmax if slides else before_nan
+    values, places = [], []
+    for row in rows_of(case.x).tolist():
+        beside = [*row, stands_in]  # −1 is what is not read
+        for window, flat in zip(taps, indices, strict=True):
+            numbers = [beside[tap] for tap in window]
+            best = pick(numbers, range(len(window)))
+            values.append(numbers[best])
+            places.append(flat[best])
+    shape = (math.prod(case.x.shape[:2]), len(taps))
+    return np.array(values).reshape(shape), np.array(places, np.int64).reshape(shape)
+
+
+def before_nan(numbers: list, taps: Sequence[int]) -> int:
+    """`index = where(x > max, here, index); max = maximum(x, max)`: what was largest before the first NaN."""
+    best, largest = taps[0], numbers[taps[0]]
+    for tap in taps[1:]:
+        number = numbers[tap]
+        if number > largest:
+            best = tap
+        if largest == largest:
+            largest = number if number != number or number > largest else largest
+    return best
+
+
+def is_uneven(case: Case) -> bool:
+    """Whether adaptive bins differ in size."""
+    return isinstance(case.spec.windows, Adaptive) and any(
+        size % bins for size, bins in zip(case.spatial, case.spec.windows.output_size, strict=True)
+    )
+
+
+def is_written_adaptive(case: Case) -> bool:
+    """Whether inductor writes an adaptive maximum of uneven bins itself: in one and two dimensions, and for small bins."""
+    if not is_uneven(case) or len(case.spatial) > 2:
+        return False
+    return math.prod(map(widest, case.spatial, case.spec.windows.output_size)) <= UNROLLED
+
+
+def compiled_picks(case: Case) -> np.ndarray | None:
+    """Where inductor says that each maximum is: (N·C, windows); None where it goes by the definition."""
+    if isinstance(case.spec.windows, Sliding) or is_written_adaptive(case):
+        return found(case)[1]
+    return picks(case) if is_uneven(case) else None
+
+
+def is_negative_integer(case: Case) -> bool:
+    """Whether integers are pooled of which some are negative, in adaptive bins that inductor writes itself."""
+    return case.x.dtype.kind == "i" and is_written_adaptive(case) and bool((case.x < 0).any())
+
+
+def differs(case: Case, output: str) -> np.ndarray | None:
+    """Inductor's picks where they may not be the definition's."""
+    return compiled_picks(case) if is_max(case, output) and (has_peculiar_windows(case) or is_negative_integer(case)) else None
+
+
+def where_negative(case: Case) -> np.ndarray:
+    """Adaptive maxima of integers that are negative."""
+    if not is_max(case, "values") or not is_negative_integer(case):
+        return NOWHERE
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    rows = rows_of(case.x)
+    return np.stack([rows[:, window].max(axis=1) < 0 for window in taps], axis=1).reshape(case.pooled_shape)
+
+
+def predict_negative(case: Case, exact: Exact) -> np.ndarray:
+    return found(case)[0].reshape(case.pooled_shape)
+
+
+def where_index(case: Case) -> np.ndarray:
+    """Indices of windows in which inductor takes another element than the definition."""
+    theirs = differs(case, "indices")
+    return NOWHERE if theirs is None else (theirs != definition_picks(case)).reshape(case.pooled_shape)
+
+
+def predict_index(case: Case, exact: Exact) -> np.ndarray:
+    return compiled_picks(case).reshape(case.pooled_shape)
+
+
+def sliding(where: Any) -> Any:
+    """A `where` for sliding windows only."""
+    return lambda case: where(case) if isinstance(case.spec.windows, Sliding) else NOWHERE
+
+
+def adaptive(where: Any) -> Any:
+    """A `where` for adaptive windows that inductor writes itself."""
+    return lambda case: where(case) if is_written_adaptive(case) else NOWHERE
+
+
+def handed_over(where: Any) -> Any:
+    """A `where` for adaptive windows that inductor hands to the eager kernel."""
+    return lambda case: where(case) if is_uneven(case) and not is_written_adaptive(case) else NOWHERE
+
+
+def outside(case: Case, below: int) -> np.ndarray:
+    """Sliding max: whether a gradient goes to an index below that, or past the input."""
+    theirs = differs(case, "gradient") if isinstance(case.spec.windows, Sliding) else None
+    return np.array(theirs is not None and bool(((theirs < below) | (theirs >= math.prod(case.spatial))).any()))
+
+
+def where_raises(case: Case) -> np.ndarray:
+    """In up to two dimensions indices are checked where the gradient is scattered: outside the input they raise."""
+    return outside(case, 0) if len(case.spatial) < 3 else NOWHERE
+
+
+def where_corrupts(case: Case) -> np.ndarray:
+    """In three dimensions the eager kernel heeds −1 alone, and writes wherever other indices point."""
+    return outside(case, -1) if len(case.spatial) == 3 else NOWHERE
+
+
+def landings(case: Case) -> np.ndarray:
+    """Where each cotangent lands, as a flat index into x: (N·C, windows); −1 where that is nowhere.
+
+    An index outside a volume is one of the next channel's or sample's memory.
+    """
+    theirs, size = compiled_picks(case), math.prod(case.spatial)
+    samples, channels = case.x.shape[:2]
+    rows = np.arange(len(theirs))[:, None]
+    steps = theirs // size * (channels if case.layout == "channels_last" else 1)
+    volume = np.where(theirs == -1, -1, rows + steps)
+    return np.where((volume >= 0) & (volume < samples * channels), volume * size + theirs % size, -1)
+
+
+def where_max_gradient(case: Case) -> np.ndarray:
+    """Elements that the definition picks, or where a cotangent lands, for windows in which the two differ."""
+    theirs = differs(case, "gradient")
+    if theirs is None:
+        return NOWHERE
+    ours, lands = definition_picks(case), landings(case)
+    touched = np.zeros(case.x.size + 1, bool)
+    rows, cells = np.nonzero(ours != theirs)
+    touched[rows * math.prod(case.spatial) + ours[rows, cells]] = True
+    touched[lands[rows, cells]] = True  # −1 marks the spare one
+    return touched[:-1].reshape(case.x.shape)
+
+
+def predict_max_gradient(case: Case, exact: Exact) -> np.ndarray:
+    """The cotangents added where they land: half types in float32, but for what the eager kernel does in three dimensions."""
+    lands = landings(case)
+    kind = np.float32 if case.x.dtype.name in HALF and is_written_gradient(case) else case.x.dtype
+    given = case.cotangent.reshape(lands.shape)
+    out = np.zeros(case.x.size + 1, kind)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for place, weight in zip(lands.ravel(), given.ravel(), strict=True):
+            out[place] = out[place] + np.asarray(weight).astype(kind)
+        return out[:-1].astype(case.x.dtype).astype(np.float64).reshape(case.x.shape)
+
+
+# --- averages -------------------------------------------------------------------------------------
+
+
+def where_overhang(case: Case) -> np.ndarray:
+    """Gradients of averages that count the padding, at the taps of windows that overhang in ceil mode."""
+    reduction, windows = case.spec.reduction, case.spec.windows
+    asked = isinstance(reduction, Average) and reduction.count_include_pad and reduction.divisor is None
+    if not (asked and case.output == "gradient" and isinstance(windows, Sliding) and windows.ceil_mode and case.x.size):
+        return NOWHERE
+    taps, divisors = oracle.all_windows(case.spec, case.spatial)
+    touched = np.zeros(math.prod(case.spatial), bool)
+    for window, divisor in zip(taps, divisors, strict=True):
+        touched[window] |= divisor != math.prod(windows.kernel)
+    return np.broadcast_to(touched.reshape(case.spatial), case.x.shape)
+
+
+def predict_overhang(case: Case, exact: Exact) -> np.ndarray:
+    """Each share is the cotangent over the whole kernel, however little of it is in the padded input."""
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    given = case.cotangent.reshape(-1, len(taps)).astype(np.float64)
+    out = np.zeros((len(given), math.prod(case.spatial)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for cell, window in enumerate(taps):
+            out[:, window] += given[:, cell : cell + 1] / math.prod(case.spec.windows.kernel)
+    return out.reshape(case.x.shape)
+
+
+def is_written_average(case: Case) -> bool:
+    """Whether inductor writes an average itself: all but large windows that do not tile, and large or 3-D bins that differ."""
+    windows = case.spec.windows
+    if isinstance(windows, Sliding):
+        return math.prod(windows.kernel) <= UNROLLED or windows.kernel == windows.stride
+    return not is_uneven(case) or is_written_adaptive(case)
+
+
+def where_half_average(case: Case) -> np.ndarray:
+    """Averages of half types that are handed to the eager kernel."""
+    asked = isinstance(case.spec.reduction, Average) and case.output == "values" and case.x.dtype.name in HALF
+    return np.array(asked and not is_written_average(case))
+
+
+# --- gradients that are handed over ---------------------------------------------------------------
+
+
+def most_windows(kernel: int, stride: int) -> int:
+    """How many windows inductor looks through for an element of one axis."""
+    return max(max(place // stride - max(0, (place - kernel) // stride), 1) for place in range(2 * kernel))
+
+
+def is_written_gradient(case: Case) -> bool:
+    """Whether inductor writes a gradient itself: of sliding windows, of max in up to two dimensions, of averages where not too many meet."""
+    windows = case.spec.windows
+    if not isinstance(windows, Sliding):
+        return False
+    if isinstance(case.spec.reduction, Max):
+        return len(case.spatial) < 3
+    return math.prod(map(most_windows, windows.kernel, windows.stride)) <= (125 if len(case.spatial) == 3 else UNROLLED)
+
+
+def where_half_gradient(case: Case) -> np.ndarray:
+    """Gradients of half types that are handed to the eager kernel, which adds in the half type."""
+    asked = isinstance(case.spec.reduction, Max | Average) and case.output == "gradient" and case.x.dtype.name in HALF
+    return np.array(asked and not is_written_gradient(case))
+
+
+predict_lp = functools.partial(torch_rules.predict_lp, compiled=True)
