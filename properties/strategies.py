@@ -185,7 +185,7 @@ def draw_array(
     return tile(draw(PICKS), palette(name, dtype), shape)
 
 
-def stack_of(backend: Backend) -> int:
+def stack_of(backend: Any) -> int:
     """How many patterns of values each drawn sample stands for: a backend that compiles is asked fewer specs, and more of each."""
     return STACK if getattr(backend, "compiles", False) else 1
 

@@ -5,7 +5,7 @@ import pytest
 
 from backends.interface import Case
 from backends.spec import Average, Max, PoolSpec, Sliding
-from properties.divergence import Divergence, mend
+from properties.divergence import Divergence, ends, mend
 
 CASE = Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(2,))), x=np.float32([[[1, np.nan, 3, 4, np.nan, np.nan]]]))
 RIGHT = np.float32([[[np.nan, 4, np.nan]]])
@@ -44,6 +44,16 @@ def test_the_same_value_elsewhere_is_not() -> None:
 def test_a_right_answer_needs_no_row() -> None:
     """An answer that conforms is left alone, and no row counts as met."""
     assert mend(CASE, RIGHT, [row()]).excused == {}
+
+
+@pytest.mark.parametrize(
+    "outcome, where, known",
+    [("signal:SIGABRT", True, True), ("signal:SIGSEGV", True, False), ("raises", True, False), ("signal:SIGABRT", False, False)],
+)
+def test_an_end_is_known_by_outcome_and_case(outcome: str, where: bool, known: bool) -> None:
+    """A row knows a case that ends without an answer where it holds for the case, and by that very outcome alone."""
+    dies = row(outcome="signal:SIGABRT", predict=None, where=lambda case: np.array(where))
+    assert ends(CASE, outcome, [dies]) is (dies if known else None)
 
 
 @pytest.mark.parametrize("answer", [np.float64([[[1, 4, -9]]]), np.float32([[[1, 4]]]), [1, 4, -9]])

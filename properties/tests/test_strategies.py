@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backends.interface import missing, same_bits
 from properties.mutable import Steps
-from properties.strategies import DTYPES, MEMORY, PALETTES, arranged, cases, count_taps, palette, tile
+from properties.strategies import DTYPES, MEMORY, PALETTES, STACK, arranged, cases, count_taps, palette, tile
 from properties.subject import question
 from properties.tests.strangers import Sound
 
@@ -33,6 +33,33 @@ def test_most_cases_are_valid(case) -> None:
     except ValueError as error:
         why = str(error)
     assert not why or "reads padding alone" in why
+
+
+class Compiling(Sound):
+    """A backend to which a new spec costs a compilation."""
+
+    compiles = True
+
+
+@RELAXED
+@given(case=cases(Compiling(), batches=(1, 2)))
+def test_a_compiling_backend_is_asked_more_of_a_spec(case) -> None:
+    """Each sample that is drawn for a backend that compiles stands for several patterns of values."""
+    assert case.x.shape[0] in (STACK, 2 * STACK)
+
+
+def test_stacked_patterns_differ() -> None:
+    """The patterns of one stacked case come from palettes of their own: one has a NaN, another has none."""
+    mixed = []
+
+    @settings(RELAXED, derandomize=True, database=None)
+    @given(case=cases(Compiling(), batches=(1, 2)))
+    def draw(case) -> None:
+        hurt = np.isnan(case.x.reshape(len(case.x), -1)).any(axis=1)
+        mixed.append(0 < hurt.sum() < len(hurt))
+
+    draw()
+    assert any(mixed)
 
 
 def test_cases_cover_the_question_space() -> None:
