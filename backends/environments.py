@@ -108,7 +108,7 @@ def classify(written: str, checkout: Path) -> tuple[str, str]:
         return prefix, rest
     found = []
     path = Path(written)
-    if path.is_dir() and (os.sep in written or written in (".", "..") or (path / ".git").exists()):
+    if written and path.is_dir() and (os.sep in written or written in (".", "..") or (path / ".git").exists()):
         found.append("path")
     elif path.is_file() and os.access(path, os.X_OK) or (re.fullmatch(r"python[\d.]*", written) and shutil.which(written)):
         found.append("python")
@@ -140,7 +140,9 @@ def git(checkout: Path, *arguments: str) -> str | None:
 
 def commit_of(name: str, checkout: Path) -> str | None:
     """The full name of a commit; None if nothing is called so."""
-    return None if name.startswith("-") else git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if not name or name.startswith("-"):
+        return None
+    return git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
 
 def _revision(written: str, name: str, checkout: Path, cache: Path, say: Say, build: str) -> Environment:

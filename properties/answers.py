@@ -13,6 +13,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,11 +239,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("candidate", type=Path)
     given = parser.parse_args(arguments)
     try:
-        sides = Answers(given.baseline), Answers(given.candidate)
+        with closing(Answers(given.baseline)) as baseline, closing(Answers(given.candidate)) as candidate:
+            print(json.dumps(compare(baseline, candidate)))
     except (Truncated, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(compare(*sides)))
     return 0
 
 

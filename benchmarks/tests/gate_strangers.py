@@ -145,3 +145,15 @@ class Forgetful(Plain):
 
     def reduce(self, windows):
         return np.fmax.reduce(windows, axis=-1)
+
+
+class Narrow(Plain):
+    """Has lost a layout."""
+
+    capabilities: ClassVar = {"max": {**Plain.capabilities["max"], "layouts": {"channels_first"}}}
+
+
+class Last(Plain):
+    """Knows one layout."""
+
+    capabilities: ClassVar = {"max": {**Plain.capabilities["max"], "layouts": {"channels_last"}}}

@@ -1,0 +1,79 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends.environments import ROOT, Environment
+from benchmarks import gate_meaning
+from benchmarks.gate_data import Invalid
+from benchmarks.gate_worker import Contender
+
+STRANGERS = Path(__file__).with_name("gate_strangers.py")
+HERE = Environment(label=".", kind="path", python=sys.executable, root=ROOT, home=ROOT)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the gate needs Linux")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_laws():
+    """Three laws say as much here as fifty."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate_meaning, "LAWS", ("properties/test_equivalence.py", "-m", "law"))
+        yield
+
+
+class Quiet:
+    def note(self, text):
+        pass
+
+
+def compared(folder, *names):
+    sides = zip(("baseline", "candidate"), names, strict=True)
+    contenders = [Contender(role=role, backend=f"{STRANGERS}:{name}", environment=HERE) for role, name in sides]
+    return gate_meaning.compare(contenders, folder, Quiet())
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """What changes from a backend that keeps NaN to one that drops it."""
+    return compared(tmp_path_factory.mktemp("meaning"), "Plain", "Forgetful")
+
+
+def test_a_law_that_fails_now_is_told_with_its_smallest_case(changed):
+    """Newly diverging: the law, the smallest case that it shrank to, and what came instead."""
+    laws = {entry["law"]: entry for entry in changed["newly_diverging"] if entry["law"]}
+    assert "values" in laws
+    assert "nan" in laws["values"]["case"].lower()
+    assert len(laws["values"]["case"]) < 200
+    assert changed["newly_conforming"] == changed["problems"] == []
+
+
+def test_cases_that_both_were_asked_are_counted(changed):
+    """The two sides are asked the same cases."""
+    assert changed["compared"] > 10
+
+
+def test_what_conforms_now_is_told(tmp_path):
+    """The other way round the same laws conform newly, which is no fault."""
+    found = compared(tmp_path, "Forgetful", "Plain")
+    assert "values" in [entry["law"] for entry in found["newly_conforming"]]
+    assert found["newly_diverging"] == []
+
+
+def test_what_can_be_asked_no_more_is_told(tmp_path):
+    """A capability that the candidate does not declare any more, and each law that it could be put to, is newly unsupported."""
+    found = compared(tmp_path, "Plain", "Narrow")
+    assert "max, layouts: channels_last" in [entry["message"] for entry in found["newly_unsupported"]]
+    assert found["newly_supported"] == []
+
+
+def test_a_side_that_cannot_be_asked_is_no_verdict(tmp_path):
+    """A side that does not load ends the comparison, with what loading it said."""
+    with pytest.raises(Invalid, match=r"the candidate cannot be asked: .*libpooling"):
+        compared(tmp_path, "Plain", "Unloadable")
+
+
+def test_laws_that_do_not_run_to_their_end_are_a_problem(tmp_path, monkeypatch):
+    """A run of the laws that breaks off leaves the comparison incomplete."""
+    monkeypatch.setattr(gate_meaning, "LAWS", ("properties", "-m", "law", "-k", "no_law_has_this_name"))
+    with pytest.raises(Invalid, match="cannot be asked"):
+        compared(tmp_path, "Plain", "Plain")
