@@ -18,8 +18,8 @@ from properties.laws import Budget
 from properties.subject import Subject
 from reports.record import DEFAULT_FOLDER, Loading, Writer
 
-BUDGETS = {"ci": 5.0, "dev": 30.0, "thorough": 1200.0}
-"""Seconds that a law may ask one backend: a bound for compiled variants, far more than others need."""
+BUDGETS = {"ci": 2.5, "dev": 30.0, "thorough": 1200.0}
+"""Seconds that a law with one share of examples may ask one backend: a bound for compiled variants, more than others need."""
 
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}
 """Threads that spin between small calls would take the processor from whoever asks."""
