@@ -1,5 +1,6 @@
 """Many gates in a row: of the same against itself, and with a known slowdown. Each one's files stay, so a stopped series goes on."""
 
+import contextlib
 import json
 import sys
 import time
@@ -70,12 +71,22 @@ def _conclude(plan: Plan, out: Path) -> int:
     ]
     if trials:
         made = power(made, trials)
-    path = gate_calibration.place(gate_calibration.FOLDER, made.machine, made.backend)
-    gate_calibration.write(made, path)
-    gate_calibration.write(made, out / "calibration.json")
     print(summary(made, plan.rule))
-    print(f"calibration: {path}")
+    gate_calibration.write(made, out / "calibration.json")
+    print(f"calibration: {_keep(made) or out / 'calibration.json'}")
     return 0
+
+
+def _keep(made: gate_calibration.Calibration) -> Path | None:
+    """Put it where the gate looks for this machine's, unless what is there comes from more gates or knows other workloads."""
+    path = gate_calibration.place(gate_calibration.FOLDER, made.machine, made.backend)
+    with contextlib.suppress(Invalid):
+        known = gate_calibration.read(path)
+        if known.gates > made.gates or not set(known.workloads) <= set(made.workloads):
+            print(f"{path} says more ({known.gates} gates, {len(known.workloads)} workloads) and is kept: --calibration takes another")
+            return None
+    gate_calibration.write(made, path)
+    return path
 
 
 # --- what is there already --------------------------------------------------------------------------
