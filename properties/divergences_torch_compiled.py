@@ -115,6 +115,12 @@ ROWS: tuple[Divergence, ...] = (
         where=torch_rules.where_lp, predict=rules.predict_lp,
     ),
     row(
+        id="torch-compiled-float16-lp", verdict="precision",
+        description="Powers of float16 are rounded to float16 where inductor stores them.",
+        smallest="lp p=2 global gradient channels_first x=float16:1,1,1:0.001 cotangent=float16:1,1,1:1",
+        observed="0.9937", where=in_type(torch_rules.where_lp, "float16"), predict=rules.predict_lp, accumulator="float16",
+    ),
+    row(
         id="torch-compiled-bfloat16-lp", verdict="precision",
         description="Powers of bfloat16 are rounded to bfloat16 where inductor stores them.",
         smallest="lp p=2 sliding kernel=2 stride=1 gradient channels_first x=bfloat16:1,1,7:2,5,... cotangent=bfloat16:1,1,6:1,2,1,...",

@@ -158,13 +158,17 @@ def where_lp(case: Case) -> np.ndarray:
 
 
 class Rounding:
-    """One operation after the other in a type: half types compute each in float32 and round it, but for what is fused."""
+    """One operation after the other in a type: half types compute each in float32 and round it; fused, where it is stored alone."""
 
     def __init__(self, kind: np.dtype, *, fused: bool = False) -> None:
         self.wide = np.dtype(np.float32) if kind.name in HALF else kind
-        self.kind = self.wide if fused else kind
+        self.kind, self.fused = kind, fused
 
     def __call__(self, value: np.ndarray) -> np.ndarray:
+        return np.asarray(value, self.wide) if self.fused else self.store(value)
+
+    def store(self, value: np.ndarray) -> np.ndarray:
+        """What is left of a value in memory."""
         return np.asarray(value, self.wide).astype(self.kind).astype(self.wide)
 
     def power(self, base: np.ndarray, exponent: float) -> np.ndarray:
@@ -181,10 +185,10 @@ def lp_steps(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray, np.
     windows = case.spec.windows
     kernel = math.prod(windows.kernel) if isinstance(windows, Sliding) else math.prod(case.spatial)
     x = case.x.reshape(-1, math.prod(case.spatial)).astype(rounded.wide)
-    powers = rounded.power(x, p)
+    powers = rounded.store(rounded.power(x, p))
     totals = np.empty((len(x), len(taps)), rounded.wide)
     for cell, window in enumerate(taps):
-        mean = rounded(np.add.reduce(powers[:, window], axis=1, dtype=rounded.wide) / rounded.wide.type(len(window)))
+        mean = rounded.store(np.add.reduce(powers[:, window], axis=1, dtype=rounded.wide) / rounded.wide.type(len(window)))
         # torch.sign(out) * relu(torch.abs(out)), then the size of a whole window: a clipped one is scaled up.
         totals[:, cell] = rounded(rounded(np.sign(mean) * np.abs(mean)) * rounded.wide.type(kernel))
     y = rounded.power(totals, 1 / p)
@@ -194,14 +198,14 @@ def lp_steps(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray, np.
 def predict_lp(case: Case, exact: Exact, *, compiled: bool = False) -> np.ndarray:
     """PyTorch's formula for a norm, or autograd's for its gradient.
 
-    Compiled, half types are rounded at the end alone, and the gradient of the average within divides by
-    the whole kernel, however little of it a window reads.
+    Compiled, half types are rounded where inductor stores them alone, and the gradient of the average
+    within divides by the whole kernel, however little of it a window reads.
     """
     rounded = Rounding(case.x.dtype, fused=compiled)
     with np.errstate(all="ignore"):
         x, totals, y, taps, kernel = lp_steps(case, rounded)
         if case.output == "values":
-            return y.reshape(case.pooled_shape).astype(np.float64)
+            return rounded.store(y).reshape(case.pooled_shape).astype(np.float64)
         p, wide = case.spec.reduction.p, rounded.wide.type
         given = case.cotangent.reshape(len(x), len(taps)).astype(rounded.wide)
         # pow's own derivative is 0 where the exponent is 0, else g·(p·x^(p−1)).
@@ -212,6 +216,6 @@ def predict_lp(case: Case, exact: Exact, *, compiled: bool = False) -> np.ndarra
             mean_sign = np.sign(totals[:, cell])
             # relu hands nothing back at 0, whatever comes; the sign counts as a constant.
             through = np.where(totals[:, cell] == 0, 0, of_mean[:, cell] * mean_sign * mean_sign)
-            back[:, window] += (rounded(through) / wide(kernel if compiled else len(window)))[:, None]
+            back[:, window] += (rounded.store(through) / wide(kernel if compiled else len(window)))[:, None]
         slope = rounded(wide(p) * rounded.power(x, p - 1))
-        return rounded(rounded(back) * slope).reshape(case.x.shape).astype(np.float64)
+        return rounded.store(rounded(back) * slope).reshape(case.x.shape).astype(np.float64)
