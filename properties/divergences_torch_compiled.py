@@ -14,14 +14,14 @@ ROWS: tuple[Divergence, ...] = (
         id="torch-compiled-index-padding", verdict="bug",
         description="Inductor takes the argmax over the padding too: a window of −inf is said to lie in its padding, at an index of its own or none.",
         smallest="max sliding kernel=2 stride=1 padding=1/1 indices channels_first x=float32:1,1,2:-infx2", observed="-1",
-        where=rules.sliding(rules.where_index), predict=rules.predict_index,
+        where=rules.padded(rules.where_index), predict=rules.predict_index,
     ),
     row(
         id="torch-compiled-gradient-padding", verdict="bug",
         description="The gradient of a window of −inf goes to its padding: it is lost, or added to the element that the index there names.",
         smallest="max sliding kernel=1,1,2 stride=1,1,1 padding=0/0,0/0,1/1 gradient channels_first x=float32:1,1,1,1,2:-infx2 "
         "cotangent=float32:1,1,1,1,3:1x3",
-        observed="1", where=rules.sliding(rules.where_max_gradient), predict=rules.predict_max_gradient,
+        observed="1", where=rules.padded(rules.where_max_gradient), predict=rules.predict_max_gradient,
     ),
     row(
         id="torch-compiled-gradient-padding-raises", verdict="bug", outcome="raises",
@@ -40,6 +40,24 @@ ROWS: tuple[Divergence, ...] = (
         id="torch-compiled-gradient-padding-segfaults", verdict="crash", outcome="signal:SIGSEGV",
         description="In 3-D the gradient of a window of −inf is written outside its memory, where the index in its padding points.",
         smallest="", observed="signal:SIGSEGV", where=rules.where_corrupts,
+    ),
+    row(
+        id="torch-compiled-index-swapped", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/197434",
+        description="A window of more than 25 taps is looped over in the order of memory, and its index taken apart in the order of the axes.",
+        smallest="max sliding kernel=2,13 indices channels_first x=float32:1,1,2,13:0x2,1,0x23:strides=26,26,1,2", observed="3",
+        where=rules.swapped(rules.where_index), predict=rules.predict_index,
+    ),
+    row(
+        id="torch-compiled-gradient-swapped", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/197434",
+        description="A window of more than 25 taps is looped over in the order of memory, and its index taken apart in the order of the axes.",
+        smallest="max sliding kernel=2,13 gradient channels_first x=float32:1,1,2,13:0x2,1,0x23:strides=26,26,1,2 cotangent=float32:1,1,1,1:1",
+        observed="0", where=rules.swapped(rules.where_max_gradient), predict=rules.predict_max_gradient,
+    ),
+    row(
+        id="torch-compiled-adaptive-gradient-misread", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/197888",
+        description="The eager kernel for gradients in 3-D adaptive bins reads indices that lie channels last as if they lay channels first.",
+        smallest="max adaptive output_size=1,1,2 gradient channels_last x=float32:1,2,1,1,4:0,1,1,0,1,0,0,1 cotangent=float32:1,2,1,1,2:1x4",
+        observed="", where=rules.misread(rules.where_max_gradient), predict=rules.predict_max_gradient,
     ),
     row(
         id="torch-compiled-adaptive-index-before-nan", verdict="bug",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from backends import oracle
+from backends import oracle, torch_plan
 from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Adaptive, Average, Max, Sliding
@@ -24,13 +24,44 @@ from properties.torch_rules import HALF, NOWHERE, definition_picks, has_peculiar
 # --- which element a maximum is -------------------------------------------------------------------
 
 
+def slides(case: Case) -> Sliding | None:
+    """The sliding windows that inductor makes of a case's: of adaptive bins too, where they are all alike."""
+    windows = case.spec.windows
+    if isinstance(windows, Sliding):
+        return windows
+    if not isinstance(windows, Adaptive) or is_uneven(case) or math.prod(windows.output_size) == 1:
+        return None
+    return Sliding(kernel=tuple(size // bins for size, bins in zip(case.spatial, windows.output_size, strict=True)))
+
+
+def strides_of(case: Case) -> tuple[int, ...]:
+    """The strides of the tensor that is pooled."""
+    if case.layout == "channels_last":
+        return torch_plan.channels_last(case.x.shape)
+    return torch_plan.representable(case.x).strides
+
+
+def loops(case: Case) -> list[int]:
+    """The order of a window's loops over the spatial axes: large windows are looped over in the order of memory."""
+    windows, axes = slides(case), range(len(case.spatial))
+    if windows is None or math.prod(windows.kernel) <= UNROLLED:
+        return list(axes)
+    return sorted(axes, key=lambda axis: -strides_of(case)[2 + axis])
+
+
+def is_swapped(case: Case) -> bool:
+    """Whether the loops over a window are in another order than its axes."""
+    return sorted(order := loops(case)) != order
+
+
 def places(case: Case) -> list[list[list[tuple[int, bool]]]]:
     """For each axis, window and step of it: the place on that axis, and whether the window reads it.
 
     A sliding window steps through its padding as well; an adaptive bin takes as many steps as the widest, past its end.
     """
-    windows, spatial = case.spec.windows, case.spatial
-    if isinstance(windows, Adaptive):
+    windows, spatial = slides(case), case.spatial
+    if windows is None:
+        windows = case.spec.windows
         return [
             [
                 [(place, place < -(-(i + 1) * size // bins)) for place in range(i * size // bins, i * size // bins + widest(size, bins))]
@@ -59,14 +90,19 @@ def widest(size: int, bins: int) -> int:
 def steps(case: Case) -> tuple[list[list[int]], list[list[int]]]:
     """(taps, indices) of each window, step by step: −1 for a tap that is not read, and the index that it gets there.
 
-    A place that is not read is flattened like any other, and so may be another element's index or none's.
+    A place that is not read is flattened like any other, and so may be another element's index or none's. Where the loops are
+    swapped, the number of a step is still taken apart as if they were not, so that it names another place.
     """
-    taps, indices = [], []
+    taps, indices, order = [], [], loops(case)
+    back = np.argsort(order)
     for cell in itertools.product(*places(case)):
-        window = list(itertools.product(*cell))
-        flat = [sum(place * math.prod(case.spatial[axis + 1 :]) for axis, (place, _) in enumerate(step)) for step in window]
-        taps.append([index if all(read for _, read in step) else -1 for index, step in zip(flat, window, strict=True)])
-        indices.append(flat)
+        plain = [
+            sum(place * math.prod(case.spatial[axis + 1 :]) for axis, (place, _) in enumerate(step)) for step in itertools.product(*cell)
+        ]
+        looped = [tuple(step[axis] for axis in back) for step in itertools.product(*(cell[axis] for axis in order))]
+        flat = [sum(place * math.prod(case.spatial[axis + 1 :]) for axis, (place, _) in enumerate(step)) for step in looped]
+        taps.append([index if all(read for _, read in step) else -1 for index, step in zip(flat, looped, strict=True)])
+        indices.append(plain)
     return taps, indices
 
 
@@ -77,9 +113,9 @@ def found(case: Case) -> tuple[np.ndarray, np.ndarray]:
     Adaptive bins: what is largest before the first NaN, where −inf stands past a bin's end; as an integer that is 0.
     """
     taps, indices = steps(case)
-    slides = isinstance(case.spec.windows, Sliding)
-    stands_in = identity_of(case) if slides or case.x.dtype.kind not in "iu" else 0
-    pick = oracle.argmax if slides else before_nan
+    alike = slides(case) is not None
+    stands_in = identity_of(case) if alike or case.x.dtype.kind not in "iu" else 0
+    pick = oracle.argmax if alike else before_nan
     values, places = [], []
     for row in rows_of(case.x).tolist():
         beside = [*row, stands_in]  # −1 is what is not read
@@ -120,9 +156,24 @@ def is_written_adaptive(case: Case) -> bool:
 
 def compiled_picks(case: Case) -> np.ndarray | None:
     """Where inductor says that each maximum is: (N·C, windows); None where it goes by the definition."""
-    if isinstance(case.spec.windows, Sliding) or is_written_adaptive(case):
+    if slides(case) is not None or is_written_adaptive(case):
         return found(case)[1]
     return picks(case) if is_uneven(case) else None
+
+
+def is_misread(case: Case) -> bool:
+    """Whether the eager kernel for the gradient in 3-D adaptive bins gets indices that do not lie in the order it reads them in."""
+    return len(case.spatial) == 3 and isinstance(case.spec.windows, Adaptive) and slides(case) is not None and case.output == "gradient"
+
+
+def scattered_picks(case: Case) -> np.ndarray | None:
+    """The picks that a gradient goes by: indices that lie in memory as the input does are read as if they were contiguous."""
+    theirs = compiled_picks(case)
+    if theirs is None or not is_misread(case):
+        return theirs
+    strides = strides_of(case)
+    order = sorted(range(5), key=lambda axis: -strides[axis])
+    return theirs.reshape(case.pooled_shape).transpose(order).reshape(theirs.shape)
 
 
 def is_negative_integer(case: Case) -> bool:
@@ -132,7 +183,10 @@ def is_negative_integer(case: Case) -> bool:
 
 def differs(case: Case, output: str) -> np.ndarray | None:
     """Inductor's picks where they may not be the definition's."""
-    return compiled_picks(case) if is_max(case, output) and (has_peculiar_windows(case) or is_negative_integer(case)) else None
+    if not is_max(case, output):
+        return None
+    odd = has_peculiar_windows(case) or is_negative_integer(case) or is_swapped(case) or is_misread(case)
+    return scattered_picks(case) if odd else None
 
 
 def where_negative(case: Case) -> np.ndarray:
@@ -158,9 +212,19 @@ def predict_index(case: Case, exact: Exact) -> np.ndarray:
     return compiled_picks(case).reshape(case.pooled_shape)
 
 
-def sliding(where: Any) -> Any:
-    """A `where` for sliding windows only."""
-    return lambda case: where(case) if isinstance(case.spec.windows, Sliding) else NOWHERE
+def padded(where: Any) -> Any:
+    """A `where` for windows whose loops are in the order of the axes, and whose indices are read as they lie."""
+    return lambda case: where(case) if slides(case) is not None and not is_swapped(case) and not is_misread(case) else NOWHERE
+
+
+def swapped(where: Any) -> Any:
+    """A `where` for windows whose loops are in another order than their axes."""
+    return lambda case: where(case) if is_swapped(case) and not is_misread(case) else NOWHERE
+
+
+def misread(where: Any) -> Any:
+    """A `where` for indices that are read in another order than they lie in."""
+    return lambda case: where(case) if is_misread(case) else NOWHERE
 
 
 def adaptive(where: Any) -> Any:
@@ -194,7 +258,7 @@ def landings(case: Case) -> np.ndarray:
 
     An index outside a volume is one of the next channel's or sample's memory.
     """
-    theirs, size = compiled_picks(case), math.prod(case.spatial)
+    theirs, size = scattered_picks(case), math.prod(case.spatial)
     samples, channels = case.x.shape[:2]
     rows = np.arange(len(theirs))[:, None]
     steps = theirs // size * (channels if case.layout == "channels_last" else 1)
