@@ -23,7 +23,8 @@ def of_run(run: Run, calibration: Calibration | None) -> Iterator[Finding]:
         return Finding(kind=kind, state="invalid", level="error", message=message)
 
     if run.partial or not run.finished:
-        yield invalid("partial", "the run was cut short: what it had measured until then is kept, and proves nothing")
+        why = "".join(f", {note}" for note in run.notes if note.startswith(("stopped: ", "interrupted")))
+        yield invalid("partial", f"the run was cut short{why}: what it had measured until then is kept, and proves nothing")
     if not run.workloads and run.only != "meaning":
         yield invalid("incomplete", "there was nothing to compare: no workload was chosen, or the sides have none in common")
     if run.sides[0].kind == "stored" and run.only != "meaning":

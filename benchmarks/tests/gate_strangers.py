@@ -157,3 +157,20 @@ class Last(Plain):
     """Knows one layout."""
 
     capabilities: ClassVar = {"max": {**Plain.capabilities["max"], "layouts": {"channels_last"}}}
+
+
+class Device(Plain):
+    """Queues its calls, each of which takes a millisecond of a clock that only moves when it is asked to wait."""
+
+    device = "imaginary:0"
+    queued = 0
+
+    def enqueue(self, case):
+        return self.launch, self.wait
+
+    def launch(self):
+        self.queued += 1
+
+    def wait(self):
+        passed, self.queued = self.queued * 1e-3, 0
+        return passed

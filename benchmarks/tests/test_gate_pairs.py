@@ -143,6 +143,15 @@ def test_a_slowed_side_answers_as_before(measure):
     assert measurement.versions["baseline"] == measurement.versions["candidate"]
 
 
+def test_a_device_is_timed_by_its_own_clock(measure):
+    """Where calls are queued, what the device says they took counts, over the launches of a block; its answer is the bound call's."""
+    measurement = measure(contender("baseline", "Device"), contender("candidate", "Device"), quads=2)
+    measurement.rehearse([question()])
+    assert measurement.cells["m5-wide-pool1"].metric == "device"
+    (pair,) = (pair for pair in measurement.pairs(["m5-wide-pool1"], 1, 0, nulls=0) if not pair.sentinel)
+    assert {round(seconds, 9) for quad in pair.quads for seconds in quad.seconds} == {0.001}
+
+
 # --- clocks ---------------------------------------------------------------------------------------
 
 
