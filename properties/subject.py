@@ -137,9 +137,15 @@ class Subject:
         offered = getattr(self.backend, "recorded", None)
         if offered is None:
             raise Unsupported(f"{self.name} has no way to record a gradient and return the values")
-        if reason := refusal(self.backend, case):
-            raise Unsupported(reason)
-        return self._mended(case, offered(case))
+        gradient = case.replace(output="gradient", cotangent=np.ones(case.pooled_shape, case.x.dtype))
+        for asked in (case, gradient):
+            if reason := refusal(self.backend, asked):
+                raise Unsupported(reason)
+        try:
+            values = offered(case)
+        except (RemoteError, RemoteFailure) as error:
+            raise Misbehaved(f"with a gradient recorded: {error}", status=error.status) from error
+        return self._mended(case, values)
 
     def beside(self, address: str | None = None, **environment: str) -> "Subject":
         """Another backend, or this one in another environment, in a process of its own."""
