@@ -21,6 +21,7 @@ from benchmarks.gate_data import ROLES, Invalid, Progress
 from benchmarks.gate_worker import Contender
 from reports import record
 
+ANSWERS = "properties.answers"
 LAWS = ("properties", "--ignore", "properties/tests", "-m", "law")
 CHANGES = ("newly_diverging", "newly_conforming", "newly_supported", "newly_unsupported")
 FINISHED = (0, 1)
@@ -193,7 +194,7 @@ def _beyond(values: Any, others: Any) -> list[Any]:
 def _answers(folder: Path, found: dict[str, Any]) -> None:
     """What changed from case to case: told by a process of its own, which has the definition."""
     files = [folder / f"{role}.answers" for role in ROLES]
-    command = [sys.executable, "-m", "properties.answers", *map(str, files)]
+    command = [sys.executable, "-m", ANSWERS, *map(str, files)]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=LONGEST)
         told = json.loads(done.stdout)

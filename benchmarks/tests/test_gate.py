@@ -11,7 +11,7 @@ import pytest
 
 from backends.environments import ROOT
 from backends.nursery import children
-from benchmarks import gate_calibration, gate_command, gate_files, gate_run
+from benchmarks import gate_calibration, gate_command, gate_files, gate_meaning, gate_run
 from benchmarks.gate import main
 
 STRANGERS = Path(__file__).with_name("gate_strangers.py")
@@ -179,6 +179,36 @@ def test_a_new_workload_loses_nothing(gate, tmp_path):
     got, _, kept = gate(*arguments, quick=False)
     assert got != 4
     assert ("m5-wide-pool1", "new") in [(event.workload, event.kind) for event in kept.run.uncovered]
+
+
+# --- what the answers mean --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "baseline, candidate, status, words",
+    [
+        ("Plain", "Forgetful", 4, "values now diverges"),
+        ("Forgetful", "Plain", 0, "values now conforms"),
+        ("Plain", "Narrow", 0, "is no longer supported: max, layouts: channels_last"),
+        ("Narrow", "Plain", 0, "is now supported: max, layouts: channels_last"),
+        ("Plain", "Unloadable", 3, "libpooling.so.7 is missing"),
+    ],
+)
+def test_a_change_of_meaning_has_its_own_verdict(gate, monkeypatch, baseline, candidate, status, words):
+    """What diverges newly is red; what conforms, or can be asked, newly or no more, is told; a side that is not there is no verdict."""
+    monkeypatch.setattr(gate_meaning, "LAWS", ("properties/test_equivalence.py", "-m", "law"))
+    got, printed, _ = gate(*sides(baseline, candidate), "--only", "meaning", quick=False)
+    assert (got, words in printed) == (status, True), printed
+
+
+def test_answers_that_cannot_be_compared_are_no_pass(gate, monkeypatch):
+    """Laws that hold on both sides are no pass while their answers were not compared."""
+    monkeypatch.setattr(gate_meaning, "LAWS", ("properties/test_equivalence.py", "-m", "law"))
+    monkeypatch.setattr(gate_meaning, "ANSWERS", "properties.no_such_module")
+    got, printed, kept = gate("--null", "--candidate", ".", "--backend", stranger("Plain"), "--only", "meaning", quick=False)
+    assert got == 3
+    assert "the answers cannot be compared" in printed
+    assert kept.run.meaning["compared"] == 0
 
 
 # --- files that cannot be believed --------------------------------------------------------------
