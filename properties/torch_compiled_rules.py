@@ -319,10 +319,12 @@ def predict_overhang(case: Case, exact: Exact) -> np.ndarray:
 
 
 def is_written_average(case: Case) -> bool:
-    """Whether inductor writes an average itself: all but large windows that do not tile, and large or 3-D bins that differ."""
+    """Whether inductor writes an average itself: all but large windows that do not tile, large bins that differ, and 3-D bins."""
     windows = case.spec.windows
     if isinstance(windows, Sliding):
         return math.prod(windows.kernel) <= UNROLLED or windows.kernel == windows.stride
+    if isinstance(windows, Adaptive) and len(case.spatial) == 3:
+        return math.prod(windows.output_size) == 1
     return not is_uneven(case) or is_written_adaptive(case)
 
 
