@@ -18,6 +18,8 @@ BACKEND, SHARE = "POOLPROOF_GATE_BACKEND", "POOLPROOF_GATE_SLOWER"
 """Variables of the worker: which backend is slowed, and by which share of a call's time."""
 BLOCK, ROUNDS, CORRECTIONS = 0.0025, 12, 2
 """Seconds of a block of calls, how many of them are timed, and how often the number of turns is corrected."""
+BESIDE, BOUNDS = 30, (0.6, 1.2)
+"""Blocks with and without the loop that correct it once more, and by how much they may."""
 GUESS = 4e-9
 """Seconds of a turn, to begin with; it depends on where the code of the loop happens to lie."""
 
@@ -45,16 +47,21 @@ class Slowed:
 class Slow:
     """A call that first turns an empty loop so often that it takes a share of the call's own time.
 
-    What a turn takes depends on where its code happens to lie, so this very loop is timed, with nothing after it: the difference
-    between two long times would drown the share in noise.
+    What a turn takes depends on where its code happens to lie, so this very loop is timed, with nothing after it. Beside the
+    call it takes longer, by a tenth or two: that is corrected by many blocks with and without it, within bounds, since
+    the difference between two long times has much noise.
     """
 
     def __init__(self, call: Callable[[], Any], share: float) -> None:
+        seconds_of(call)  # the first calls meet memory that nobody has touched
         wanted = share * seconds_of(call)
         self.call, self.turns = nothing, max(1, round(wanted / GUESS))
         for _ in range(CORRECTIONS):
             self.turns = max(1, round(self.turns * wanted / seconds_of(self)))
         self.call = call
+        calls = max(1, round(BLOCK * share / wanted))
+        extra = statistics.median(_block(self, calls) / _block(call, calls) for _ in range(BESIDE)) - 1
+        self.turns = max(1, round(self.turns * min(BOUNDS[1], max(BOUNDS[0], share / max(extra, share / 10)))))
 
     def __call__(self) -> Any:
         for _ in itertools.repeat(None, self.turns):
