@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backends import oracle, text
+from backends import UnknownBackend, oracle, text
 from backends.answer import Raised, observe
 from backends.compare import Nonconformity
 from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
@@ -148,9 +148,16 @@ class Subject:
         return self._mended(case, values)
 
     def beside(self, address: str | None = None, **environment: str) -> "Subject":
-        """Another backend, or this one in another environment, in a process of its own."""
+        """Another backend, or this one in another environment, in a process of its own.
+
+        Raises:
+            Unsupported: it lives in this process alone, and no name starts it in another.
+        """
         where = getattr(self.backend, "where", {})
-        other = _started(address or self.address, tuple(sorted(where.items())), tuple(sorted(environment.items())))
+        try:
+            other = _started(address or self.address, tuple(sorted(where.items())), tuple(sorted(environment.items())))
+        except UnknownBackend as error:
+            raise Unsupported(f"{self.backend.name} lives in this process alone: {error}") from error
         return Subject(other, self.every, address=address or self.address)
 
     def _mended(self, case: Case, actual: Any) -> np.ndarray:

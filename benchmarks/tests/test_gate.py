@@ -74,10 +74,11 @@ def sides(baseline="Plain", candidate="Plain"):
 def test_a_side_that_goes_wrong_has_its_own_verdict(gate, baseline, candidate, status, words):
     """Whatever a side does wrong has the exit status of the table, is said, and is no pass."""
     given = sides(baseline, candidate) if baseline != candidate else ("--null", "--candidate", ".", "--backend", stranger(candidate))
+    before = children(os.getpid())
     got, printed, kept = gate(*given)
     assert (got, words in printed) == (status, True), printed
     assert kept.verdict["status"] == status
-    assert not children(os.getpid())
+    assert children(os.getpid()) == before
 
 
 @pytest.mark.parametrize(
