@@ -33,6 +33,18 @@ ROWS: tuple[Divergence, ...] = (
         where=rules.where_subnormal_cotangent, predict=rules.predict_gradient,
     ),
     row(
+        id="jax-max-drops-nan", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
+        description="jnp.max of 4096 elements or more of float32 or float64 drops NaN; of fewer it propagates them.",
+        smallest="max global values channels_first x=float32:1,1,4096:nan,0x4095", observed="0",
+        where=lambda case: rules.where_dropped(case) & (case.output == "values"), predict=rules.predict_dropped,
+    ),
+    row(
+        id="jax-max-drops-nan-gradient", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
+        description="The gradient of jnp.max of 4096 elements or more of float32 or float64 goes to what equals the maximum without its NaN.",
+        smallest="max global gradient channels_first x=float32:1,1,4096:nan,0x4095 cotangent=float32:1,1,1:1", observed="0",
+        where=lambda case: rules.where_dropped(case) & (case.output == "gradient"), predict=rules.predict_dropped,
+    ),
+    row(
         id="jax-max-shares-ties", verdict="convention", upstream="https://github.com/jax-ml/jax/issues/13600",
         description="The gradient of jnp.max is shared among ties; a NaN equals nothing, and its window gets zeros.",
         smallest="max global gradient channels_last x=float32:1,1,2:0x2 cotangent=float32:1,1,1:1", observed="0.5",

@@ -275,13 +275,13 @@ ROWS: tuple[Divergence, ...] = (
     ),
     row(
         id="tf-xla-reduce-max-nan", variants=XLA, verdict="bug",
-        upstream="https://github.com/tensorflow/tensorflow/issues/118673",
+        upstream="https://github.com/tensorflow/tensorflow/issues/116992",
         description="tf.reduce_max by XLA drops NaN; nothing but NaN gives −inf.",
         smallest="max global values channels_last x=float32:1,1,2:0,nan", observed="0",
         where=global_nan, predict=lambda case, exact: gradients.global_max_xla(case),
     ),
     row(
-        id="tf-xla-reduce-max-nan-gradient", variants=XLA, verdict="bug",
+        id="tf-xla-reduce-max-nan-gradient", variants=XLA, verdict="bug", upstream="https://github.com/tensorflow/tensorflow/issues/118673",
         description="The gradient of tf.reduce_max by XLA goes to what equals the maximum without its NaN.",
         smallest="max global gradient channels_last x=float32:1,1,2:0,nan cotangent=float32:1,1,1:1", observed="1",
         where=global_nan_gradient, predict=predict_global_nan_gradient,

@@ -5,6 +5,8 @@ Each mechanism is a `where` and a `predict` in the sense of `divergence.Divergen
 does for TensorFlow, whose mechanisms serve where they are the same.
 """
 
+import math
+
 import numpy as np
 
 from backends.interface import Case
@@ -15,6 +17,8 @@ from properties.tensorflow_max import HALF, flushed, is_float, rows_of
 from properties.tensorflow_sums import is_average, where_subnormal_gradient
 
 NOWHERE = np.zeros((), bool)
+LARGE = 4096
+"""From so many elements on XLA's reduction to a maximum is another one, which drops NaN."""
 
 
 # --- gradients of max ---------------------------------------------------------------------------
@@ -72,6 +76,38 @@ def predict_shared(case: Case, exact: Exact) -> np.ndarray:
         chosen = wide == wide.max(axis=axes, keepdims=True)
         given = flushed(case.cotangent.astype(np.float64), dtype).astype(dtype)
         share = (given / chosen.sum(axis=axes, keepdims=True).astype(dtype)).astype(dtype)
+    return np.where(chosen, flushed(share.astype(np.float64), dtype), 0.0)
+
+
+def is_large(case: Case) -> bool:
+    """Whether jnp.max of a case drops NaN: from 4096 elements on, over more than one."""
+    asked = isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Global)
+    return asked and case.x.dtype.name in ("float32", "float64") and case.x.size >= LARGE and math.prod(case.spatial) > 1
+
+
+def where_dropped(case: Case) -> np.ndarray:
+    """jnp.max of large arrays: channels with a NaN."""
+    if case.output == "indices" or not is_large(case):
+        return NOWHERE
+    hurt = np.isnan(case.x).any(axis=tuple(range(2, case.x.ndim)), keepdims=True)
+    return hurt if case.output == "values" else np.broadcast_to(hurt, case.x.shape)
+
+
+def without_nan(case: Case) -> np.ndarray:
+    """The maxima of what is no NaN, (N, C, 1, …); −inf where nothing is left."""
+    wide = flushed(case.x.astype(np.float64), case.x.dtype)
+    return np.where(np.isnan(wide), -np.inf, wide).max(axis=tuple(range(2, case.x.ndim)), keepdims=True)
+
+
+def predict_dropped(case: Case, exact: Exact) -> np.ndarray:
+    """The maximum without its NaN, or the cotangent shared among what equals that."""
+    largest, dtype = without_nan(case), case.x.dtype
+    if case.output == "values":
+        return largest
+    chosen = flushed(case.x.astype(np.float64), dtype) == largest
+    with np.errstate(all="ignore"):
+        given = flushed(case.cotangent.astype(np.float64), dtype).astype(dtype)
+        share = (given / chosen.sum(axis=tuple(range(2, case.x.ndim)), keepdims=True).astype(dtype)).astype(dtype)
     return np.where(chosen, flushed(share.astype(np.float64), dtype), 0.0)
 
 
