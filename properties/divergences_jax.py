@@ -39,6 +39,12 @@ ROWS: tuple[Divergence, ...] = (
         where=lambda case: rules.where_dropped(case) & (case.output == "values"), predict=rules.predict_dropped,
     ),
     row(
+        id="jax-max-tiles-drop-nan", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
+        description="reduce_window of 4096 elements or more of float32 or float64 drops NaN where its windows tile the input, or read one element.",
+        smallest="max sliding kernel=2 values channels_first x=float32:1,1,4096:nan,0x4095", observed="0",
+        where=rules.where_tiles_dropped, predict=maxima.predict_max_xla,
+    ),
+    row(
         id="jax-max-drops-nan-gradient", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
         description="The gradient of jnp.max of 4096 elements or more of float32 or float64 goes to what equals the maximum without its NaN.",
         smallest="max global gradient channels_first x=float32:1,1,4096:nan,0x4095 cotangent=float32:1,1,1:1", observed="0",

@@ -13,7 +13,7 @@ from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Global, Max, Sliding
 from properties.tensorflow_gradients import is_peculiar, is_sliding_max_gradient, kernel_taps, scatter, touched_by
-from properties.tensorflow_max import HALF, flushed, is_float, rows_of
+from properties.tensorflow_max import HALF, any_window, flushed, is_float, rows_of
 from properties.tensorflow_sums import is_average, where_subnormal_gradient
 
 NOWHERE = np.zeros((), bool)
@@ -83,6 +83,21 @@ def is_large(case: Case) -> bool:
     """Whether jnp.max of a case drops NaN: from 4096 elements on, over more than one."""
     asked = isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Global)
     return asked and case.x.dtype.name in ("float32", "float64") and case.x.size >= LARGE and math.prod(case.spatial) > 1
+
+
+def is_tiled(case: Case) -> bool:
+    """Whether XLA makes a plain reduction of windows of a large array: on each axis they tile it, or read one element."""
+    windows = case.spec.windows
+    if not (isinstance(case.spec.reduction, Max) and isinstance(windows, Sliding) and case.output == "values"):
+        return False
+    axes = list(zip(windows.kernel, windows.stride, windows.dilation, strict=True))
+    alike = all(kernel == 1 or (kernel == stride and dilation == 1) for kernel, stride, dilation in axes)
+    return alike and case.x.dtype.name in ("float32", "float64") and case.x.size >= LARGE
+
+
+def where_tiles_dropped(case: Case) -> np.ndarray:
+    """Sliding max of large arrays: windows with a NaN."""
+    return any_window(case, np.isnan(case.x)) if is_tiled(case) and np.isnan(case.x).any() else NOWHERE
 
 
 def where_dropped(case: Case) -> np.ndarray:
