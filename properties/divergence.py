@@ -26,7 +26,9 @@ class Divergence:
     accuracy, a *crash* dies or should have raised.
 
     `where(case)` marks the outputs that may deviate, and `predict(case, exact)` says what they are
-    then; `accumulator` says in which dtype the sum is kept, and the bound follows it. An element is
+    then; `accumulator` says in which dtype the sum is kept, and the bound follows it. Where answers
+    differ from call to call, `predict` says what they mostly are, and `nearest(case, actual)` which of
+    those that may come is nearest to the one that came. An element is
     excused only where `where` holds and the answer is what was predicted, within the error bound: a
     second defect beside a known one still fails.
     """
@@ -45,6 +47,7 @@ class Divergence:
     since: str | None = None
     where: Callable[[Case], np.ndarray] | None = None
     predict: Callable[[Case, Exact], np.ndarray] | None = None
+    nearest: Callable[[Case, np.ndarray], np.ndarray] | None = None
     accumulator: str | None = None
 
     def __post_init__(self) -> None:
@@ -52,6 +55,8 @@ class Divergence:
             raise ValueError(f"{self.id}: outcome={self.outcome!r}: expected one of {', '.join(OUTCOMES)} or signal:SIG…")
         if self.outcome == "wrong" and (self.where is None or (self.predict is None and self.accumulator is None)):
             raise ValueError(f"{self.id}: a wrong answer needs `where`, and `predict` or `accumulator`")
+        if self.nearest is not None and self.predict is None:
+            raise ValueError(f"{self.id}: `nearest` needs `predict`, which says what the answers mostly are")
         SpecifierSet(self.versions)
 
     def applies_to(self, backend: str, version: str) -> bool:
@@ -73,7 +78,8 @@ class Divergence:
             return where
         expected = exact
         if self.predict is not None:
-            predicted = np.broadcast_to(np.asarray(self.predict(case, exact)), actual.shape)
+            foreseen = self.predict(case, exact) if self.nearest is None else self.nearest(case, actual)
+            predicted = np.broadcast_to(np.asarray(foreseen), actual.shape)
             with np.errstate(invalid="ignore"):
                 expected = replace(exact, value=predicted.astype(exact.value.dtype), rest=np.zeros(actual.shape))
         return where & ~compare.compare(case, actual, expected, self.accumulator).bad

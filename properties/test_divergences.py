@@ -5,7 +5,7 @@ import pytest
 
 import backends
 from backends import compare, oracle, text
-from backends.interface import REDUCTIONS
+from backends.interface import REDUCTIONS, Case
 from backends.process import Remote, RemoteError, RemoteFailure
 from properties import subject as observed
 from properties.divergence import Divergence, ends
@@ -18,8 +18,21 @@ ENDS = [row for row in DIVERGENCES if row.outcome != "wrong" and row.smallest.pa
 CALLS = [row for row in DIVERGENCES if row.outcome != "wrong" and row not in ENDS]
 
 
+CALLS_AT_MOST = 50
+"""How often a case is asked whose answers differ from call to call: the first calls of a process find its memory clean."""
+
+
 def named(row: Divergence) -> str:
     return row.id
+
+
+def deviating(row: Divergence, backend: Subject, case: Case, exact: oracle.Exact) -> np.ndarray:
+    """The answer to the row's smallest case; where answers differ from call to call, the first that deviates, if one does."""
+    for _ in range(1 if row.nearest is None else CALLS_AT_MOST):
+        answer = backends.run(backend.backend, case)
+        if compare.compare(case, answer, exact).bad.any():
+            break
+    return answer
 
 
 @pytest.mark.parametrize("row", WRONG, ids=named)
@@ -28,7 +41,8 @@ def test_smallest_case_deviates(row: Divergence, backend: Subject, records: Writ
     if row not in backend.divergences:
         pytest.skip(f"not about {backend.name} {backend.version}")
     _, case = text.parse(row.smallest)
-    actual, exact = backends.run(backend.backend, case), oracle.pool(case)
+    exact = oracle.pool(case)
+    actual = deviating(row, backend, case, exact)
     comparison = compare.compare(case, actual, exact)
     assert comparison.bad.any(), f"{row.id}: mended upstream: remove the row"
     left = comparison.bad & ~row.explains(case, actual, exact)
@@ -49,7 +63,8 @@ def test_row_hides_nothing_else(row: Divergence, backend: Subject) -> None:
     if row not in backend.divergences:
         pytest.skip(f"not about {backend.name} {backend.version}")
     _, case = text.parse(row.smallest)
-    actual, exact = backends.run(backend.backend, case), oracle.pool(case)
+    exact = oracle.pool(case)
+    actual = deviating(row, backend, case, exact)
     bad = compare.compare(case, actual, exact).bad
     other = actual.copy()
     other[bad] = 77 if actual.dtype.kind in "iu" else np.asarray(77.125).astype(actual.dtype)

@@ -35,6 +35,13 @@ def test_another_value_there_is_not() -> None:
     assert mended.excused == {"drops-nan": 1}
 
 
+@pytest.mark.parametrize("came, excused", [(1, True), (3, True), (2, False)])
+def test_answers_that_differ_from_call_to_call(came: float, excused: bool) -> None:
+    """Where answers differ from call to call, one of those that may come is excused, and nothing between them."""
+    either = row(nearest=lambda case, actual: np.where(actual < 2, 1, [[[3, 4, -9]]]).astype(np.float32))
+    assert ("drops-nan" in mend(CASE, np.float32([[[came, 4, np.nan]]]), [either]).excused) is excused
+
+
 def test_the_same_value_elsewhere_is_not() -> None:
     """A deviation beside the places that the row names stays, and fails."""
     mended = mend(CASE, np.float32([[[1, 3, -9]]]), [row()])
