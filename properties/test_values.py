@@ -100,6 +100,7 @@ def test_extremes(backend, case):
     dtypes=set(DTYPES) - set(FLOATS),
     palettes=("extreme", "whole"),
     memory=("plain", "transposed"),
+    examples=3,
 )
 def test_integers(backend, case):
     """Integers are exact, to both ends of their type."""
