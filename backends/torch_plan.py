@@ -167,7 +167,7 @@ def _integers_refused_eagerly(case: Case, windows: Windows) -> str | None:
         return f"refuses: max_pool1d is not implemented for {dtype.name} without return_indices"
     # The kernel's vectors count taps in integers as wide as the elements.
     limit = 2 ** (8 * dtype.itemsize - 1) - 1
-    if math.prod(case.spatial) > limit and _runs_channels_last(case):
+    if math.prod(case.spatial) > limit and runs_channels_last(case):
         return f"refuses: {function(case)} over channels_last memory takes at most {limit} elements a channel of {dtype.name}"
     return None
 
@@ -201,7 +201,7 @@ def representable(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), order="K", copy=True)
 
 
-def _runs_channels_last(case: Case) -> bool:
+def runs_channels_last(case: Case) -> bool:
     """Whether PyTorch takes its channels_last kernel, which it tells from the strides (c10's `is_channels_last_strides`)."""
     if case.layout == "channels_last":
         return case.x.size > 0

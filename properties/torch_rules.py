@@ -10,7 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from backends import oracle
+from backends import oracle, torch_plan
 from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Average, Lp, Max, Sliding
@@ -118,7 +118,9 @@ def where_half_gradient(case: Case) -> np.ndarray:
 
 def where_average(case: Case) -> np.ndarray:
     """Averages: adaptive and channels-last kernels keep the sums of half types in the half type."""
-    return np.array(isinstance(case.spec.reduction, Average) and case.output == "values" and case.x.dtype.name in HALF)
+    if not (isinstance(case.spec.reduction, Average) and case.output == "values" and case.x.dtype.name in HALF):
+        return NOWHERE
+    return np.array(not isinstance(case.spec.windows, Sliding) or torch_plan.runs_channels_last(case))
 
 
 def where_overflow(case: Case) -> np.ndarray:
