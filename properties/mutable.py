@@ -7,8 +7,9 @@ loses accuracy. It is slow, and made for small cases.
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,11 +47,13 @@ class Steps:
 
     name = "steps"
     version = "0"
-    capabilities: ClassVar[dict[str, Capabilities]] = {
-        "max": _can(OUTPUTS, FLOATS | INTEGERS),
-        "average": _can(("values", "gradient"), FLOATS),
-        "lp": _can(("values", "gradient"), FLOATS),
-    }
+    capabilities: Mapping[str, Capabilities | Mapping[str, Any]] = MappingProxyType(
+        {
+            "max": _can(OUTPUTS, FLOATS | INTEGERS),
+            "average": _can(("values", "gradient"), FLOATS),
+            "lp": _can(("values", "gradient"), FLOATS),
+        }
+    )
 
     # --- the backend ---
 
@@ -143,6 +146,14 @@ class Steps:
             index = index * size + p
         return index
 
+    def window(self, reaches: Sequence[Reach], spatial: Sequence[int]) -> tuple[list[Tap], list[Tap], list[int]]:
+        """(taps, those inside the input, where these lie in a row) of one window of this answer."""
+        if id(reaches) not in self._windows:
+            taps = self.taps(reaches, spatial)
+            inside = [tap for tap in taps if tap.inside]
+            self._windows[id(reaches)] = taps, inside, [self.flat(tap.position, spatial) for tap in inside]
+        return self._windows[id(reaches)]
+
     def taps(self, reaches: Sequence[Reach], spatial: Sequence[int]) -> list[Tap]:
         """Every position of a window, in row-major order."""
         positions = itertools.product(*(reach.positions for reach in reaches))
@@ -195,6 +206,9 @@ class Steps:
         """The derivative of a norm."""
         if x == 0 or y == 0 or x != x or y != y:
             return 0.0
+        if p < 2 and math.isfinite(y):
+            # A root brings a ratio below the range back into it.
+            return math.copysign(abs(x) ** (p - 1) / y ** (p - 1), x)
         return math.copysign((abs(x) / y) ** (p - 1), x)
 
     def hand_on(self, case: Case, numbers: list, cotangent: float) -> list[tuple[int, float]]:
@@ -230,6 +244,7 @@ class Steps:
         spatial = x.shape[2:]
         axes = [self.along(case.spec.windows, axis, size) for axis, size in enumerate(spatial)]
         cells = list(itertools.product(*axes))
+        self._windows: dict[int, tuple[list[Tap], list[Tap], list[int]]] = {}
         pooled = (*x.shape[:2], *(len(axis) for axis in axes))
         if case.output == "gradient":
             return self.gradient(case, x, cells)
@@ -242,9 +257,8 @@ class Steps:
 
     def cell(self, case: Case, row: list, reaches: Sequence[Reach], spatial: Sequence[int], n: int, c: int) -> Any:
         """One element of the values or indices."""
-        taps = self.taps(reaches, spatial)
-        inside = [tap for tap in taps if tap.inside]
-        numbers = [row[self.flat(tap.position, spatial)] for tap in inside]
+        taps, inside, places = self.window(reaches, spatial)
+        numbers = [row[place] for place in places]
         reduction = case.spec.reduction
         if isinstance(reduction, Max):
             pick = self.maximum(numbers)
@@ -272,8 +286,7 @@ class Steps:
             row = [self.number(value, case) for value in self.rows(case, x, n, c)]
             parts: list[list[float]] = [[] for _ in row]
             for reaches, weight in zip(cells, weights[r], strict=True):
-                inside = [tap for tap in self.taps(reaches, spatial) if tap.inside]
-                places = [self.flat(tap.position, spatial) for tap in inside]
+                _, _, places = self.window(reaches, spatial)
                 numbers = [row[place] for place in places]
                 for pick, part in self.parts(case, reduction, reaches, numbers, weight):
                     parts[places[pick]].append(part)

@@ -1,84 +1,63 @@
 """The suite sees what it is meant to see: each seeded defect is killed by a law, and the correct pooling by none.
 
 `--mutants` says which defects: `all`, `none`, or a part such as `3/10`; without it a tenth that
-changes by the day.
+changes by the day. With `all`, each is tried alone and on top of what each framework is recorded
+to do, so that no row of `divergences.py` hides it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.errors import Unsatisfiable
+from hypothesis import settings
 
 import backends
 from backends import oracle
-from backends.interface import Case
+from backends.interface import Case, Unsupported
 from backends.spec import Average, Max, PoolSpec, Sliding
 from properties.__main__ import laws
-from properties.divergence import Divergence
 from properties.divergences import DIVERGENCES
-from properties.laws import Budget, Law, LawBroken, Trial
+from properties.laws import Trial
 from properties.mutable import Steps
-from properties.mutants import MUTANTS, Mutant
-from properties.subject import Subject, stopwatch
+from properties.mutant import Mutant
+from properties.mutants import MUTANTS
+from properties.recorded import FRAMEWORKS
+from properties.sensitivity import ALONE, EVERY, LEFT_OUT, UNBOUNDED, Bench, Memory, Verdict, ordered, remembering
+from properties.subject import Subject
 from reports.record import Mutant as MutantRecord
 from reports.record import Writer
 
-FIRST = (
-    "values",
-    "indices",
-    "gradient",
-    "extremes",
-    "one_hurting_value",
-    "windows_of_infinities",
-    "vector_tails",
-    "long_sums",
-    "empty_batch",
-)
-GENERATE = settings(
-    max_examples=100, deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck),
-    report_multiple_bugs=False,
-)  # fmt: skip
+BESIDE = (ALONE, *(framework.name for framework in FRAMEWORKS))
+RANDOM_CASES = 20_000
+PLAIN = Case(spec=PoolSpec(reduction=Average(), windows=Sliding(kernel=(2, 2))), x=np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4))
 
 
-def ordered() -> list[Law]:
-    """Every law but those that take minutes on one case, those that see most first."""
-    return sorted(
-        (law for law in laws().values() if law.examples >= 0.1),
-        key=lambda law: (FIRST.index(law.name) if law.name in FIRST else len(FIRST), law.name),
-    )
+@pytest.fixture(scope="session")
+def bench() -> Iterator[Callable[[str], Bench]]:
+    """What gives the bench on which defects are tried alone or beside a framework, made once."""
+    memory, made = Memory(), dict[str, Bench]()
+    frameworks = {framework.name: framework for framework in FRAMEWORKS}
 
+    def of(beside: str) -> Bench:
+        if beside not in made:
+            framework = frameworks.get(beside)
+            rows = [row for row in DIVERGENCES if framework and row.applies_to(framework.name, framework.version)]
+            made[beside] = Bench(list(laws().values()), framework, rows, memory)
+        return made[beside]
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Which law killed a defect, and after how much."""
-
-    killed_by: str | None
-    seconds: float
-    compared: int
-
-
-def trial(backend: object, rows: tuple[Divergence, ...], examples: int = 100) -> Verdict:
-    """Put every law to a backend until one breaks."""
-    elapsed, compared = stopwatch(), 0
-    for law in ordered():
-        subject = Subject(backend, rows)
-        one = Trial(law, subject, None, Budget(seconds=600))
-        try:
-            law.test(one, settings(GENERATE, max_examples=examples))
-        except LawBroken:
-            return Verdict(killed_by=law.name, seconds=elapsed(), compared=compared + subject.tally.compared)
-        except Unsatisfiable:
-            pass
-        compared += subject.tally.compared
-    return Verdict(killed_by=None, seconds=elapsed(), compared=compared)
+    with remembering(memory):
+        yield of
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    chosen = metafunc.config.getoption("--mutants")
     if "mutant" in metafunc.fixturenames:
-        chosen = part(metafunc.config.getoption("--mutants"))
-        metafunc.parametrize("mutant", chosen, ids=lambda mutant: f"{mutant.family}: {mutant.id}")
+        metafunc.parametrize("mutant", part(chosen), ids=lambda mutant: f"{mutant.family}: {mutant.id}")
+    if "known" in metafunc.fixturenames:
+        metafunc.parametrize("known, beside", KNOWN if chosen == "all" else [])
+    elif "beside" in metafunc.fixturenames:
+        # What a framework is recorded to do costs minutes to compute: a part of the defects is tried alone.
+        metafunc.parametrize("beside", BESIDE if chosen == "all" else BESIDE[:1])
 
 
 def part(which: str) -> list[Mutant]:
@@ -98,36 +77,78 @@ def part(which: str) -> list[Mutant]:
     return list(MUTANTS[k::n])
 
 
-def test_is_killed(mutant: Mutant, records: Writer, record_property) -> None:
-    """A law sees the seeded defect."""
-    verdict = trial(mutant.build(), DIVERGENCES)
-    record_property("killed_by", verdict.killed_by)
-    records.append(
-        MutantRecord(
-            mutant=mutant.id,
-            family=mutant.family,
-            killed_by=verdict.killed_by,
-            seconds=verdict.seconds,
-            description=mutant.description,
-        )
-    )
-    print(f"killed by {verdict.killed_by} after {verdict.compared} cases, {verdict.seconds:.1f} s")
-    assert verdict.killed_by, f"{mutant.family}: {mutant.id} survived {verdict.compared} cases: {mutant.description}"
-
-
-def test_the_correct_pooling_survives() -> None:
-    """No law finds anything wrong with the correct pooling."""
-    verdict = trial(Steps(), DIVERGENCES, examples=20)
-    assert verdict.killed_by is None
-    assert verdict.compared > 300
-
-
 @pytest.mark.slow
-def test_twenty_thousand_cases_raise_no_alarm() -> None:
+def test_random_cases_raise_no_alarm(record_property) -> None:
     """Twenty thousand random cases on the correct pooling break no law."""
-    verdict = trial(Steps(), (), examples=500)
-    assert verdict.killed_by is None
-    assert verdict.compared >= 20_000
+    put, compared = ordered(list(laws().values())), 0
+    examples = -(-RANDOM_CASES // int(sum(law.examples for law in put))) * 1.2
+    for law in put:
+        subject = Subject(Steps(), ())
+        law.test(Trial(law, subject, None, UNBOUNDED), settings(max_examples=round(examples), **EVERY))
+        compared += subject.tally.compared
+    record_property("random", compared)
+    assert compared >= RANDOM_CASES
+
+
+def test_is_killed(mutant: Mutant, beside: str, bench: Callable[[str], Bench], records: Writer, record_property) -> None:
+    """A law sees the seeded defect, alone and on top of what a framework is recorded to do."""
+    place = bench(beside)
+    verdict = place.judge(mutant)
+    outcome = verdict.killed_by or "survived"
+    if not verdict.killed_by and beside != ALONE:
+        # Only what can be seen where the framework can be asked may be hidden by its rows.
+        if not place.judge(mutant, rows=()).killed_by:
+            outcome = "cannot be asked"
+        elif mutant.known_as & {row.id for row in place.rows}:
+            outcome = "known"
+    told = {
+        "mutant": f"{mutant.family}: {mutant.id}",
+        "beside": beside,
+        "outcome": outcome,
+        "compared": verdict.compared,
+        "cpu": verdict.seconds,
+    }
+    record_property("seeded", told)
+    if outcome not in ("cannot be asked", "known"):
+        records.append(_line(mutant, beside, verdict))
+    assert outcome != "survived", f"{told['mutant']} survived {verdict.compared} cases {beside}: {mutant.description}; {verdict.excused}"
+
+
+def _line(mutant: Mutant, beside: str, verdict: Verdict) -> MutantRecord:
+    return MutantRecord(
+        mutant=mutant.id, family=mutant.family, killed_by=verdict.killed_by, seconds=verdict.seconds,
+        beside="" if beside == ALONE else beside, description=mutant.description,
+    )  # fmt: skip
+
+
+KNOWN = [
+    pytest.param(mutant, framework.name, id=f"{mutant.id} in {framework.name}")
+    for mutant in MUTANTS
+    for framework in FRAMEWORKS
+    if mutant.known_as & {row.id for row in DIVERGENCES if row.applies_to(framework.name, framework.version)}
+]
+
+
+def test_is_excused_by_its_own_row_alone(known: Mutant, beside: str, bench: Callable[[str], Bench]) -> None:
+    """A defect that a framework is recorded to have is excused by the rows that it names, and by no other."""
+    place = bench(beside)
+    own = [row for row in place.rows if row.id in known.known_as]
+    others = [row for row in place.rows if row.id not in known.known_as]
+    assert place.judge(known, rows=own).killed_by is None
+    assert place.judge(known, rows=others).killed_by is not None
+
+
+def test_no_law_breaks_without_a_defect(beside: str, bench: Callable[[str], Bench]) -> None:
+    """The correct pooling breaks no law, nor does what a framework is recorded to do once its rows excuse it."""
+    place = bench(beside)
+    assert sum(len(place.questions(law)) for law in place.laws) > 2000
+
+
+@pytest.mark.parametrize("name", sorted(LEFT_OUT.keys() - {"past_2_to_the_24"}))
+def test_what_is_left_out_has_nothing_to_ask(name: str) -> None:
+    """A law that is not put to stand-ins has nothing to ask of them."""
+    with pytest.raises(Unsupported):
+        laws()[name].claim(Subject(Steps(), ()), PLAIN)
 
 
 def test_there_are_enough_defects() -> None:
@@ -141,6 +162,5 @@ def test_there_are_enough_defects() -> None:
 @pytest.mark.parametrize("reduction", [Max(), Average()], ids=lambda reduction: reduction.name)
 def test_hides_from_a_plain_case(plain: Mutant, reduction: Max | Average) -> None:
     """The defect changes nothing on a plain 4×4 input with 2×2 windows: ordinary tests would not see it."""
-    x = np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4)
-    case = Case(spec=PoolSpec(reduction=reduction, windows=Sliding(kernel=(2, 2))), x=x)
+    case = PLAIN.replace(spec=PoolSpec(reduction=reduction, windows=PLAIN.spec.windows))
     np.testing.assert_array_equal(backends.run(plain.build(), case), oracle.pool(case).value)

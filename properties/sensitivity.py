@@ -1,0 +1,274 @@
+"""How sure the laws are to see a seeded defect: the whole suite, put to one wrong pooling after the other.
+
+Hundreds of defects are asked the same questions, so a question is drawn once, by putting its law to
+the pooling that has no defect, and what the definition says of it is computed once.
+"""
+
+import dataclasses
+import functools
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
+
+from backends import oracle
+from backends.interface import Backend, Case, same_bits
+from properties.divergence import Divergence
+from properties.laws import Budget, Law, LawBroken, Trial
+from properties.mutable import Steps
+from properties.mutant import Mutant
+from properties.recorded import Framework, Recorded, remembered
+from properties.subject import Subject
+
+FIRST = (
+    "gradient",
+    "values",
+    "indices",
+    "clipped_windows",
+    "extremes",
+    "one_hurting_value",
+    "windows_of_infinities",
+    "infinite_sums",
+    "integers",
+    "vector_tails",
+    "long_axes",
+    "long_sums",
+)
+"""Laws that hold answers to the definition see most defects, so they are put first; the others say something else about an answer."""
+
+LEFT_OUT = {
+    "eager_or_compiled": "a stand-in has no compiled variant",
+    "one_thread_or_more": "a stand-in has one thread",
+    "past_2_to_the_24": "one case takes minutes without a kernel",
+    "static_shape": "a stand-in infers no shape without computing",
+    "with_a_gradient_recorded": "a stand-in records nothing for differentiation",
+}
+"""Laws that are not put to stand-ins, and why."""
+
+ALONE = "alone"
+MOST_REMEMBERED = 60_000
+
+EVERY: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "phases": [Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+    "report_multiple_bugs": False,
+}
+DRAWN_ONCE = settings(max_examples=100, derandomize=True, **EVERY)
+UNBOUNDED = Budget(seconds=1e9)
+
+
+def ordered(laws: Sequence[Law]) -> list[Law]:
+    """Laws in the order in which they are put."""
+    rank = {name: place for place, name in enumerate(FIRST)}
+    return sorted((law for law in laws if law.name not in LEFT_OUT), key=lambda law: (rank.get(law.name, len(FIRST)), law.name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Which law saw a defect, after how many cases and seconds of processor time; None if none did."""
+
+    killed_by: str | None
+    compared: int
+    differed: int
+    """Cases in which it answered anything otherwise than the correct pooling."""
+    seconds: float
+    message: str = ""
+    excused: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Elements that each row excused, where laws held nevertheless."""
+
+
+class Stopwatch:
+    """Seconds of processor time: of a machine that others use as well, the clock on the wall says little."""
+
+    def __init__(self) -> None:
+        self.start = time.process_time()
+
+    def seconds(self) -> float:
+        return time.process_time() - self.start
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What is done meanwhile does not count."""
+        since = time.process_time()
+        yield
+        self.start += time.process_time() - since
+
+
+# --- what is computed once -----------------------------------------------------------------------
+
+
+class Memory:
+    """Remembers what functions of a case gave, up to a number of answers; the longest unused is forgotten."""
+
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self.most = most
+        self.known: OrderedDict[tuple, Any] = OrderedDict()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function of a case, computed once for each; other arguments must follow from the case."""
+
+        @functools.wraps(function)
+        def remembering(case: Case, *others: Any) -> Any:
+            key = (function, *_bits(case))
+            if key in self.known:
+                self.known.move_to_end(key)
+                return self.known[key]
+            found = self.known[key] = function(case, *others)
+            if len(self.known) > self.most:
+                self.known.popitem(last=False)
+            return found
+
+        return remembering
+
+
+def _bits(case: Case) -> tuple:
+    x, g = case.x, case.cotangent
+    return case.spec, case.layout, case.output, x.dtype.name, x.shape, x.strides, x.tobytes(), None if g is None else g.tobytes()
+
+
+@contextmanager
+def remembering(memory: Memory) -> Iterator[None]:
+    """While this lasts, the oracle answers each case once."""
+    pool, remembered_pool = oracle.pool, memory(oracle.pool)
+
+    def asked(case: Case, cells: oracle.Cells | None = None) -> oracle.Exact:
+        return remembered_pool(case) if cells is None else pool(case, cells)
+
+    oracle.pool = asked
+    try:
+        yield
+    finally:
+        oracle.pool = pool
+
+
+class Correct(Steps):
+    """The correct pooling, which computes each answer once, and keeps what it is asked if there is a list for it."""
+
+    def __init__(self, answers: Callable[[Case], np.ndarray], asked: list[Case] | None = None) -> None:
+        self.answers, self.asked = answers, asked
+
+    def bind(self, case: Case) -> Callable[[], np.ndarray]:
+        if self.asked is not None:
+            self.asked.append(case)
+        return lambda: self.answers(case).copy()
+
+
+# --- questions -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A case that a law was put on, and every case that it asked of the backend for that."""
+
+    case: Case
+    asked: tuple[Case, ...]
+
+
+class Drawing(Trial):
+    """A trial that keeps the questions that were compared; `asked` is where the backend notes what it is asked."""
+
+    def __init__(self, law: Law, subject: Subject, asked: list[Case]) -> None:
+        super().__init__(law, subject, None, UNBOUNDED)
+        self.asked, self.questions = asked, list[Question]()
+
+    def put(self, case: Case) -> None:
+        self.asked.clear()
+        super().put(case)
+        self.questions.append(Question(case=case, asked=tuple(self.asked)))
+
+
+@contextmanager
+def intact(cases: Iterable[Case]) -> Iterator[None]:
+    """What a defect writes to its input is undone, since others are asked the same."""
+    arrays = [array for case in cases for array in (case.x, case.cotangent) if array is not None and array.flags.writeable]
+    kept = [array.copy() for array in arrays]
+    try:
+        yield
+    finally:
+        for array, before in zip(arrays, kept, strict=True):
+            array[...] = before
+
+
+class Bench:
+    """Where defects are tried: alone, or on top of what a framework is recorded to do."""
+
+    def __init__(
+        self, laws: Sequence[Law], framework: Framework | None = None, rows: Sequence[Divergence] = (), memory: Memory | None = None
+    ) -> None:
+        self.memory = memory or Memory()
+        self.laws, self.framework = ordered(laws), framework
+        self.rows = tuple(remembered(row, self.memory) for row in rows)
+        self.answers = self.memory(Steps().answer)
+        self._questions: dict[str, list[Question]] = {}
+
+    @property
+    def name(self) -> str:
+        return ALONE if self.framework is None else self.framework.name
+
+    def subject(self, inner: Backend, rows: Sequence[Divergence] | None = None) -> Subject:
+        """A pooling as laws question it: by itself, or on top of the framework; `rows` stand for the framework's own."""
+        if self.framework is None:
+            return Subject(inner, ())
+        rows = self.rows if rows is None else rows
+        return Subject(Recorded(self.framework, rows, Correct(self.answers), inner), rows)
+
+    def questions(self, law: Law) -> list[Question]:
+        """What a law asks, drawn when it is first wanted.
+
+        Raises:
+            LawBroken: the law does not hold without any defect.
+        """
+        if law.name not in self._questions:
+            asked: list[Case] = []
+            drawing = Drawing(law, self.subject(Correct(self.answers, asked)), asked)
+            if law.applies(drawing.backend):
+                with suppress(Unsatisfiable):
+                    law.test(drawing, DRAWN_ONCE)
+            self._questions[law.name] = drawing.questions
+        return self._questions[law.name]
+
+    def judge(self, mutant: Mutant, rows: Sequence[Divergence] | None = None) -> Verdict:
+        """Put every law to a pooling with a defect, until one breaks; `rows` stand for the framework's own.
+
+        Where it answers everything that a law asks as the correct pooling does, the law holds as it did when it was drawn.
+        """
+        clock, compared, differed = Stopwatch(), 0, 0
+        excused: Counter[str] = Counter()
+        for law in self.laws:
+            with clock.stopped():
+                questions = self.questions(law)
+            wrong = mutant.build()
+            subject = self.subject(wrong, rows)
+            trial = Trial(law, subject, None, UNBOUNDED)
+            for question in questions:
+                compared += 1
+                with intact(question.asked):
+                    if self.answers_alike(wrong, question.asked):
+                        continue
+                differed += 1
+                with intact((question.case,)), suppress(UnsatisfiedAssumption):
+                    try:
+                        trial.put(question.case)
+                    except LawBroken as broken:
+                        return Verdict(
+                            killed_by=law.name, compared=compared, differed=differed, seconds=clock.seconds(), message=str(broken)
+                        )
+                excused.update(subject.excused)
+        return Verdict(killed_by=None, compared=compared, differed=differed, seconds=clock.seconds(), excused=excused)
+
+    def answers_alike(self, wrong: Backend, cases: Sequence[Case]) -> bool:
+        """Whether a pooling answers cases as the correct one does, bit by bit and still after the last, and leaves its input alone."""
+        expected, before = [self.answers(case) for case in cases], [_bits(case) for case in cases]
+        try:
+            answers = [wrong.fetch(wrong.bind(case)()) for case in cases]
+        except Exception:  # a defect may raise anything
+            return False
+        return [_bits(case) for case in cases] == before and all(map(same_bits, answers, expected))
