@@ -184,7 +184,8 @@ def _path(written: str, home: Path) -> Environment:
     if not home.is_dir():
         raise Unclear(f"{written!r}: there is no folder {home}")
     commit = commit_of("HEAD", home) or ""
-    clean = bool(commit) and git(home, "status", "--porcelain") == ""
+    # A calibration that was just written changes nothing of what is measured.
+    clean = bool(commit) and git(home, "status", "--porcelain", "--", ".", ":!benchmarks/calibrations") == ""
     identity = f"revision {commit}" if clean else f"path {home}"
     return Environment(
         label=written, kind="path", python=sys.executable, root=_adapters(home), home=home,

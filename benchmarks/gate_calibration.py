@@ -109,8 +109,9 @@ def require_threshold(threshold: float, calibration: Calibration | None, workloa
         if deviation is not None:
             floor = least_visible(deviation, given.pairs[1], replace(given, threshold=math.nextafter(given.delta, 1)))
             if threshold < floor:
+                least = f"{math.ceil(1e4 * floor) / 100:.2f} %"
                 raise Usage(
-                    f"threshold {size(threshold)}: the noise of {workload} on this machine allows {math.ceil(1e4 * floor) / 100:.2f} % at least; "
+                    f"threshold {size(threshold)}: the noise of {workload} on this machine allows {least} at least; "
                     "give that, or leave the workload out with -k"
                 )
 

@@ -83,6 +83,9 @@ def test_a_build_that_fails_says_why(made):
 def test_the_same_revision_by_two_names_is_the_same(made, project):
     """Two ways to write one thing have one identity; a path with changes is not its revision."""
     assert made("HEAD").identity == made("main").identity == made(str(project)).identity
+    (project / "benchmarks" / "calibrations").mkdir(parents=True)
+    (project / "benchmarks" / "calibrations" / "machine.json").write_text("{}", encoding="utf-8")
+    assert made(str(project)).identity == made("HEAD").identity, "a calibration changes nothing of what is measured"
     (project / "kernel.py").write_text("VERSION = 3\n", encoding="utf-8")
     assert made(str(project)).identity != made("HEAD").identity
     assert made(str(project)).revision.endswith("+changes")
