@@ -27,8 +27,8 @@ class Divergence:
 
     `where(case)` marks the outputs that may deviate, and `predict(case, exact)` says what they are
     then; `accumulator` says in which dtype the sum is kept, and the bound follows it. Where answers
-    differ from call to call, `predict` says what they mostly are, and `nearest(case, actual)` which of
-    those that may come is nearest to the one that came. An element is
+    differ from call to call, or follow an order that nobody states, `predict` says what they mostly are,
+    and `nearest(case, actual)` which of those that may come is nearest to the one that came. An element is
     excused only where `where` holds and the answer is what was predicted, within the error bound: a
     second defect beside a known one still fails.
     """

@@ -45,10 +45,22 @@ ROWS: tuple[Divergence, ...] = (
         where=rules.where_tiles_dropped, predict=maxima.predict_max_xla,
     ),
     row(
+        id="jax-max-loses-numbers", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
+        description="Where 4096 elements or more are reduced by whole vectors, a NaN takes other elements of its window with it, up to all: −inf.",
+        smallest="max sliding kernel=2 values channels_last x=float32:1,2,2048:nan,0,...", observed="-inf",
+        where=rules.where_any_order, predict=rules.predict_any_order, nearest=rules.nearest_element,
+    ),
+    row(
         id="jax-max-drops-nan-gradient", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
         description="The gradient of jnp.max of 4096 elements or more of float32 or float64 goes to what equals the maximum without its NaN.",
         smallest="max global gradient channels_first x=float32:1,1,4096:nan,0x4095 cotangent=float32:1,1,1:1", observed="0",
         where=lambda case: rules.where_dropped(case) & (case.output == "gradient"), predict=rules.predict_dropped,
+    ),
+    row(
+        id="jax-max-loses-numbers-gradient", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
+        description="The gradient of jnp.max of 4096 elements or more goes to what equals what was left of a window with a NaN.",
+        smallest="max global gradient channels_last x=float32:1024,2,3:0,1,nan,... cotangent=float32:1024,2,1:1x2048", observed="1",
+        where=lambda case: rules.where_dropped(case) & (case.output == "gradient"), predict=rules.predict_dropped, nearest=rules.nearest_shared,
     ),
     row(
         id="jax-max-shares-ties", verdict="convention", upstream="https://github.com/jax-ml/jax/issues/13600",

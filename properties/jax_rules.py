@@ -9,11 +9,12 @@ import math
 
 import numpy as np
 
+from backends import oracle
 from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Global, Max, Sliding
 from properties.tensorflow_gradients import is_peculiar, is_sliding_max_gradient, kernel_taps, scatter, touched_by
-from properties.tensorflow_max import HALF, any_window, flushed, is_float, rows_of
+from properties.tensorflow_max import HALF, any_window, flushed, is_float, predict_max_xla, rows_of
 from properties.tensorflow_sums import is_average, where_subnormal_gradient
 
 NOWHERE = np.zeros((), bool)
@@ -116,14 +117,53 @@ def without_nan(case: Case) -> np.ndarray:
 
 def predict_dropped(case: Case, exact: Exact) -> np.ndarray:
     """The maximum without its NaN, or the cotangent shared among what equals that."""
-    largest, dtype = without_nan(case), case.x.dtype
-    if case.output == "values":
-        return largest
+    largest = without_nan(case)
+    return largest if case.output == "values" else shared(case, largest)
+
+
+def shared(case: Case, largest: np.ndarray) -> np.ndarray:
+    """The cotangent of each channel shared among what equals a number of (N, C, 1, …)."""
+    dtype = case.x.dtype
     chosen = flushed(case.x.astype(np.float64), dtype) == largest
     with np.errstate(all="ignore"):
         given = flushed(case.cotangent.astype(np.float64), dtype).astype(dtype)
         share = (given / chosen.sum(axis=tuple(range(2, case.x.ndim)), keepdims=True).astype(dtype)).astype(dtype)
     return np.where(chosen, flushed(share.astype(np.float64), dtype), 0.0)
+
+
+def where_any_order(case: Case) -> np.ndarray:
+    """What drops NaN by whole vectors: jnp.max, and windows that are not pooled along the axis that lies innermost in memory."""
+    windows = case.spec.windows
+    if isinstance(windows, Sliding):
+        kept = windows.kernel[-1] == 1 or (case.layout == "channels_last" and case.x.shape[1] > 1)
+        return where_tiles_dropped(case) if kept else NOWHERE
+    return where_dropped(case) if case.output == "values" else NOWHERE
+
+
+def predict_any_order(case: Case, exact: Exact) -> np.ndarray:
+    return predict_dropped(case, exact) if isinstance(case.spec.windows, Global) else predict_max_xla(case, exact)
+
+
+def nearest_element(case: Case, actual: np.ndarray) -> np.ndarray:
+    """Of each window the number nearest to its answer, or −inf: what a NaN met before it is lost with it, by an order that LLVM chooses."""
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    rows, answers = flushed(rows_of(case.x), case.x.dtype), rows_of(actual)
+    out = np.full(answers.shape, -np.inf)
+    with np.errstate(invalid="ignore"):
+        for j, window in enumerate(taps):
+            numbers = np.where(np.isnan(rows[:, window]), -np.inf, rows[:, window])
+            answer = answers[:, j : j + 1]
+            apart = np.where(numbers == answer, 0.0, np.nan_to_num(np.abs(numbers - answer), nan=np.inf))
+            nearest = np.take_along_axis(numbers, apart.argmin(axis=1, keepdims=True), axis=1)
+            out[:, j] = np.where(answer == -np.inf, answer, nearest)[:, 0]
+    return out.reshape(actual.shape)
+
+
+def nearest_shared(case: Case, actual: np.ndarray) -> np.ndarray:
+    """The gradient shared among what equals the first element that got some: the maximum may have been any, or −inf."""
+    rows, got = flushed(rows_of(case.x), case.x.dtype), rows_of(actual) != 0
+    taken = np.where(got.any(axis=1), rows[np.arange(len(rows)), got.argmax(axis=1)], -np.inf)
+    return shared(case, taken.reshape(*case.x.shape[:2], *(1,) * len(case.spatial)))
 
 
 def where_multiplied(case: Case) -> np.ndarray:
