@@ -204,7 +204,11 @@ class Porting(Line):
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant(Line):
-    """One seeded defect, and the law that saw it; nobody did where `killed_by` is None."""
+    """One seeded defect, and the law that saw it; nobody did where `killed_by` is None.
+
+    `beside` is the framework on top of whose divergences it was tried; `known` names those that are this very defect.
+    `seconds` are of processor time.
+    """
 
     kind: ClassVar[str] = "mutant"
 
@@ -213,6 +217,7 @@ class Mutant(Line):
     killed_by: str | None = None
     seconds: float = 0.0
     beside: str = ""
+    known: str = ""
     description: str = ""
 
 

@@ -36,11 +36,10 @@ TABLES_SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """The seeded defects of one family: how many were seen, and how long the slowest took (seconds)."""
+    """The seeded defects of one family: how many were seen, alone or beside a framework, and how long the slowest took (seconds)."""
 
     name: str
-    seeded: int
-    seen: int
+    scores: tuple[tuple[int, int], ...]
     slowest: float
 
 
@@ -58,6 +57,7 @@ class View:
     exhibits: tuple[Exhibit, ...]
     shown: tuple[tuple[str, str, str], ...]
     mutants: tuple[Mutant, ...]
+    beside: tuple[str, ...]
     families: tuple[Family, ...]
     environment: tuple[tuple[str, str], ...]
     past: Past | None
@@ -182,6 +182,7 @@ def _view(run: Run, folders: Sequence[Path], pictures: bool, past: Past | None) 
         ("coverage", "Coverage", bool(run.coverage)),
         ("backends", "Backends and environment", True),
     )
+    beside = tuple(sorted({mutant.beside for mutant in run.mutants}))
     view = View(
         run=run,
         name=name,
@@ -192,8 +193,11 @@ def _view(run: Run, folders: Sequence[Path], pictures: bool, past: Past | None) 
         plots=tuple(plots.of_speed(run.speed)) if run.speed else (),
         exhibits=tuple(exhibits),
         shown=tuple(gallery.summary(run.experiments)),
-        mutants=tuple(sorted(run.mutants, key=lambda mutant: (mutant.killed_by is not None, mutant.family, mutant.mutant))),
-        families=tuple(_families(run.mutants)),
+        mutants=tuple(
+            sorted(run.mutants, key=lambda mutant: (bool(mutant.killed_by or mutant.known), mutant.family, mutant.mutant, mutant.beside))
+        ),
+        beside=beside,
+        families=tuple(_families(run.mutants, beside)),
         environment=tuple(_environment(run)),
         past=past,
         changes=tuple(plots.of_history(past)) if past else (),
@@ -201,10 +205,11 @@ def _view(run: Run, folders: Sequence[Path], pictures: bool, past: Past | None) 
     return view, problems
 
 
-def _families(mutants: Sequence[Mutant]) -> Iterator[Family]:
+def _families(mutants: Sequence[Mutant], beside: Sequence[str]) -> Iterator[Family]:
     for name, members in _by(sorted(mutants, key=lambda mutant: mutant.family), "family"):
-        seen = [mutant for mutant in members if mutant.killed_by]
-        yield Family(name=name, seeded=len(members), seen=len(seen), slowest=max((mutant.seconds for mutant in members), default=0.0))
+        tried = {one: [mutant for mutant in members if mutant.beside == one and not mutant.known] for one in beside}
+        scores = tuple((sum(mutant.killed_by is not None for mutant in tried[one]), len(tried[one])) for one in beside)
+        yield Family(name=name, scores=scores, slowest=max((mutant.seconds for mutant in members), default=0.0))
 
 
 def _environment(run: Run) -> Iterator[tuple[str, str]]:

@@ -165,10 +165,19 @@ def _broken(deviation: Deviation) -> str:
 
 
 def _sensitivity(mutants: Sequence[Mutant]) -> Finding:
-    alive = [mutant.mutant for mutant in mutants if not mutant.killed_by]
-    of = plural(len(mutants), "seeded defect")
-    if alive:
-        return Finding(
-            state="diverges", text=f"The suite misses {len(alive)} of {of}: {listed(alive)}.", anchor="sensitivity", more="All of them"
-        )
-    return Finding(state="conforms", text=f"The suite sees all of {of}.", anchor="sensitivity", more="All of them")
+    tried: dict[str, list[Mutant]] = {}
+    for mutant in sorted(mutants, key=lambda mutant: mutant.beside):
+        if not mutant.known:
+            tried.setdefault(mutant.beside, []).append(mutant)
+    alive = {beside: [mutant.mutant for mutant in members if not mutant.killed_by] for beside, members in tried.items()}
+    state, told = "conforms", []
+    for beside, members in tried.items():
+        on_top = f" beside the divergences of {beside}" if beside else ""
+        of = f"{plural(len(members), 'seeded defect')}{on_top}"
+        if alive[beside]:
+            state = "diverges"
+            told.append(f"misses {len(alive[beside])} of {of}: {listed(alive[beside])}")
+        else:
+            told.append(f"sees all of {of}")
+    text = f"The suite {listed(told)}." if told else "No defect was seeded that a framework does not have."
+    return Finding(state=state, text=text, anchor="sensitivity", more="All of them")

@@ -185,6 +185,14 @@ def around() -> Iterator[Line | Mapping[str, Any]]:
         }  # fmt: skip
     yield {"kind": "mutant", "mutant": "max-drops-nan", "family": "NaN", "killed_by": "conforms_to_the_definition", "seconds": 0.8}
     yield {"kind": "mutant", "mutant": "divisor-counts-overhang", "family": "divisor", "seconds": 12.0}
+    yield {
+        "kind": "mutant",
+        "mutant": "max-drops-nan",
+        "family": "NaN",
+        "beside": "tensorflow",
+        "known": "tf-max-drops-nan",
+        "seconds": 3.0,
+    }
 
 
 def benchmarks(environment: str = HERE.id, rounds: int = 21, slow: float = 1.0) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_a_folder_gives_back_what_was_recorded(tmp_path):
     found = {
         kind: len(getattr(loaded, kind)) for kind in ("loadings", "gaps", "tallies", "divergences", "experiments", "porting", "mutants")
     }
-    assert found == {"loadings": 6, "gaps": 3, "tallies": 15, "divergences": 3, "experiments": 2, "porting": 2, "mutants": 2}
+    assert found == {"loadings": 6, "gaps": 3, "tallies": 15, "divergences": 3, "experiments": 2, "porting": 2, "mutants": 3}
     assert {line.environment for line in loaded.observations} == {samples.HERE.id}
     assert loaded.problems == () and len(loaded.benchmarks) == 1 and len(loaded.arrays) == 2
 

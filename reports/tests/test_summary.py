@@ -132,8 +132,19 @@ def test_a_workload_answered_wrongly_is_a_failure(tmp_path):
     assert any(finding.state == "diverges" and "1 benchmark wrongly" in finding.text for finding in run.findings)
 
 
-def test_seeded_defects_are_counted(tmp_path):
-    """The verdict says how many of the seeded defects the suite saw."""
+@pytest.mark.parametrize(
+    "beside, text",
+    [
+        ({}, "The suite sees all of 2 seeded defects."),
+        ({"killed_by": None}, "The suite sees all of 2 seeded defects and misses 1 of 1 seeded defect beside the divergences of torch: m."),
+        ({"killed_by": "law"}, "The suite sees all of 2 seeded defects and sees all of 1 seeded defect beside the divergences of torch."),
+        ({"known": "torch-row"}, "The suite sees all of 2 seeded defects."),
+    ],
+    ids=["alone", "missed", "seen", "known"],
+)
+def test_seeded_defects_are_counted(tmp_path, beside, text):
+    """The verdict says how many seeded defects the suite saw, alone and beside each framework; one that it is known to have does not count."""
     seen = record.Mutant(mutant="m", family="f", killed_by="law")
-    run = _one(tmp_path, [seen, seen])
-    assert any(finding.text == "The suite sees all of 2 seeded defects." for finding in run.findings)
+    tried = [record.Mutant(mutant="m", family="f", beside="torch", **beside)] if beside else []
+    run = _one(tmp_path, [seen, seen, *tried])
+    assert any(finding.text == text for finding in run.findings)
