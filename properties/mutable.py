@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backends.compare import accumulator_of
-from backends.interface import LAYOUTS, OUTPUTS, PADDINGS, WINDOWS, Capabilities, Case
+from backends.interface import LAYOUTS, OUTPUTS, PADDINGS, WINDOWS, Capabilities, Case, dtype_named
 from backends.spec import Adaptive, Average, Global, Lp, Max, Sliding, Windows
 
+BFLOAT16 = dtype_named("bfloat16")
 FLOATS = frozenset({"float32", "float64", "float16", "bfloat16"})
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
@@ -157,7 +158,8 @@ class Steps:
     def taps(self, reaches: Sequence[Reach], spatial: Sequence[int]) -> list[Tap]:
         """Every position of a window, in row-major order."""
         positions = itertools.product(*(reach.positions for reach in reaches))
-        return [Tap(p, all(0 <= i < size for i, size in zip(p, spatial, strict=True))) for p in positions]
+        inside = ([0 <= i < size for i in reach.positions] for reach, size in zip(reaches, spatial, strict=True))
+        return [Tap(p, all(flags)) for p, flags in zip(positions, itertools.product(*inside), strict=True)]
 
     # --- reductions ---
 
@@ -229,7 +231,7 @@ class Steps:
         """A float as the case's type, rounded once."""
         kind = case.x.dtype
         with np.errstate(over="ignore"):
-            if kind.name == "bfloat16":
+            if kind == BFLOAT16:
                 return _to_bfloat16(value).astype(kind)
             return kind.type(value)
 

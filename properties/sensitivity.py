@@ -75,12 +75,12 @@ def ordered(laws: Sequence[Law]) -> list[Law]:
 class Verdict:
     """Which law saw a defect, after how many cases and seconds of processor time; None if none did."""
 
-    killed_by: str | None
     compared: int
-    differed: int
-    """Cases in which it answered anything otherwise than the correct pooling."""
     seconds: float
+    killed_by: str | None = None
     message: str = ""
+    differing: "tuple[Question, ...]" = ()
+    """What a survivor answered otherwise than the correct pooling, if anything."""
     excused: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Elements that each row excused, where laws held nevertheless."""
 
@@ -168,6 +168,7 @@ class Correct(Steps):
 class Question:
     """A case that a law was put on, and every case that it asked of the backend for that."""
 
+    law: str
     case: Case
     asked: tuple[Case, ...]
 
@@ -182,7 +183,7 @@ class Drawing(Trial):
     def put(self, case: Case) -> None:
         self.asked.clear()
         super().put(case)
-        self.questions.append(Question(case=case, asked=tuple(self.asked)))
+        self.questions.append(Question(law=self.law.name, case=case, asked=tuple(self.asked)))
 
 
 @contextmanager
@@ -235,12 +236,14 @@ class Bench:
             self._questions[law.name] = drawing.questions
         return self._questions[law.name]
 
-    def judge(self, mutant: Mutant, rows: Sequence[Divergence] | None = None) -> Verdict:
+    def judge(self, mutant: Mutant, rows: Sequence[Divergence] | None = None, among: Sequence[Question] | None = None) -> Verdict:
         """Put every law to a pooling with a defect, until one breaks; `rows` stand for the framework's own.
 
         Where it answers everything that a law asks as the correct pooling does, the law holds as it did when it was drawn.
+        `among` are the questions that it is known to answer otherwise, if these are to be put alone.
         """
-        clock, compared, differed = Stopwatch(), 0, 0
+        clock, compared = Stopwatch(), 0
+        differing: list[Question] = []
         excused: Counter[str] = Counter()
         for law in self.laws:
             with clock.stopped():
@@ -248,21 +251,19 @@ class Bench:
             wrong = mutant.build()
             subject = self.subject(wrong, rows)
             trial = Trial(law, subject, None, UNBOUNDED)
-            for question in questions:
+            for question in questions if among is None else [one for one in among if one.law == law.name]:
                 compared += 1
                 with intact(question.asked):
                     if self.answers_alike(wrong, question.asked):
                         continue
-                differed += 1
+                differing.append(question)
                 with intact((question.case,)), suppress(UnsatisfiedAssumption):
                     try:
                         trial.put(question.case)
                     except LawBroken as broken:
-                        return Verdict(
-                            killed_by=law.name, compared=compared, differed=differed, seconds=clock.seconds(), message=str(broken)
-                        )
+                        return Verdict(killed_by=law.name, compared=compared, seconds=clock.seconds(), message=str(broken))
                 excused.update(subject.excused)
-        return Verdict(killed_by=None, compared=compared, differed=differed, seconds=clock.seconds(), excused=excused)
+        return Verdict(compared=compared, seconds=clock.seconds(), differing=tuple(differing), excused=excused)
 
     def answers_alike(self, wrong: Backend, cases: Sequence[Case]) -> bool:
         """Whether a pooling answers cases as the correct one does, bit by bit and still after the last, and leaves its input alone."""

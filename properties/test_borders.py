@@ -116,7 +116,7 @@ def far_places(draw: st.DrawFn, backend: Backend, *, reductions_=("max",), dtype
     outputs={"indices", "gradient"},
     dtypes=FLOATS,
     most_taps=100_000,
-    examples=0.3,
+    examples=0.2,
 )
 def test_far_places(backend, case):
     """Indices and gradients find their element however far from the first it lies."""
@@ -141,6 +141,28 @@ def near_ties(draw: st.DrawFn, backend: Backend, *, reductions_=("max",), dtypes
 @law(draw=near_ties, reductions={"max"}, windows={"sliding"}, dtypes=FLOATS)
 def test_near_ties(backend, case):
     """Of two numbers that are next to each other the larger is the maximum, and they are no ties."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def in_every_channel(
+    draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_
+) -> Case:
+    """One hurting value in each of many channels, at a place that moves on from channel to channel."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
+    channels = draw(one_of((33, 17, 9, 65)))
+    spatial = tuple(draw(number(2, {1: 6, 2: 4, 3: 3}[ndim])) for _ in range(ndim))
+    size = math.prod(spatial)
+    x = np.resize(np.arange(1.0, 12.0), (channels, size)) * draw(one_of((1, -1)))
+    x[np.arange(channels), (np.arange(channels) + draw(number(0, size - 1))) % size] = draw(one_of((np.nan, np.inf, -np.inf)))
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(2,) * ndim, stride=(draw(number(1, 2)),) * ndim))
+    return posed(spec, x.reshape(1, channels, *spatial).astype(dtype_named(dtype)), layout, output)
+
+
+@law(draw=in_every_channel, windows={"sliding"}, dtypes=FLOATS)
+def test_a_hurting_value_in_every_channel(backend, case):
+    """A NaN or an infinity in each channel shows in the windows that read it, in the tail of a vector as in its body."""
     assert_conforms(case, backend.ask(case))
 
 

@@ -97,7 +97,7 @@ def test_is_killed(mutant: Mutant, beside: str, bench: Callable[[str], Bench], r
     outcome = verdict.killed_by or "survived"
     if not verdict.killed_by and beside != ALONE:
         # Only what can be seen where the framework can be asked may be hidden by its rows.
-        if not place.judge(mutant, rows=()).killed_by:
+        if not place.judge(mutant, rows=(), among=verdict.differing).killed_by:
             outcome = "cannot be asked"
         elif mutant.known_as & {row.id for row in place.rows}:
             outcome = "known"
@@ -109,15 +109,16 @@ def test_is_killed(mutant: Mutant, beside: str, bench: Callable[[str], Bench], r
         "cpu": verdict.seconds,
     }
     record_property("seeded", told)
-    if outcome not in ("cannot be asked", "known"):
-        records.append(_line(mutant, beside, verdict))
+    if outcome != "cannot be asked":
+        own = sorted(mutant.known_as & {row.id for row in place.rows}) if outcome == "known" else ()
+        records.append(_line(mutant, beside, verdict, ", ".join(own)))
     assert outcome != "survived", f"{told['mutant']} survived {verdict.compared} cases {beside}: {mutant.description}; {verdict.excused}"
 
 
-def _line(mutant: Mutant, beside: str, verdict: Verdict) -> MutantRecord:
+def _line(mutant: Mutant, beside: str, verdict: Verdict, known: str) -> MutantRecord:
     return MutantRecord(
         mutant=mutant.id, family=mutant.family, killed_by=verdict.killed_by, seconds=verdict.seconds,
-        beside="" if beside == ALONE else beside, description=mutant.description,
+        beside="" if beside == ALONE else beside, known=known, description=mutant.description,
     )  # fmt: skip
 
 
@@ -134,8 +135,9 @@ def test_is_excused_by_its_own_row_alone(known: Mutant, beside: str, bench: Call
     place = bench(beside)
     own = [row for row in place.rows if row.id in known.known_as]
     others = [row for row in place.rows if row.id not in known.known_as]
-    assert place.judge(known, rows=own).killed_by is None
-    assert place.judge(known, rows=others).killed_by is not None
+    verdict = place.judge(known, rows=own)
+    assert verdict.killed_by is None
+    assert place.judge(known, rows=others, among=verdict.differing).killed_by is not None
 
 
 def test_no_law_breaks_without_a_defect(beside: str, bench: Callable[[str], Bench]) -> None:
