@@ -195,13 +195,13 @@ def read(path: Path, where: Machine | None = None, backend: str | None = None) -
     return made
 
 
-def find(where: Machine, backend: str, folders: Sequence[Path] = (FOLDER,)) -> Calibration | None:
-    """The calibration of this machine and backend in the first folder that has one, None where none has.
+def find(where: Machine, backend: str, folders: Sequence[Path] | None = None) -> Calibration | None:
+    """The calibration of this machine and backend in the first folder that has one (`FOLDER` unless said), None where none has.
 
     Raises:
         Invalid: there is one, and it cannot be read.
     """
-    for folder in folders:
+    for folder in (FOLDER,) if folders is None else folders:
         if (path := place(folder, where, backend)).exists():
             return read(path, where, backend)
     return None
