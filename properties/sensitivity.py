@@ -61,7 +61,8 @@ EVERY: dict[str, Any] = {
     "suppress_health_check": list(HealthCheck),
     "report_multiple_bugs": False,
 }
-DRAWN_ONCE = settings(max_examples=100, derandomize=True, **EVERY)
+EXAMPLES = {"alone": 100, "beside": 60}
+"""How many cases a law draws: that the laws see a defect is shown alone, and beside a framework only that no row hides it."""
 UNBOUNDED = Budget(seconds=1e9)
 
 
@@ -206,6 +207,7 @@ class Bench:
     ) -> None:
         self.memory = memory or Memory()
         self.laws, self.framework = ordered(laws), framework
+        self.drawn = settings(max_examples=EXAMPLES["beside" if framework else ALONE], derandomize=True, **EVERY)
         self.rows = tuple(remembered(row, self.memory) for row in rows)
         self.answers = self.memory(Steps().answer)
         self._questions: dict[str, list[Question]] = {}
@@ -232,7 +234,7 @@ class Bench:
             drawing = Drawing(law, self.subject(Correct(self.answers, asked)), asked)
             if law.applies(drawing.backend):
                 with suppress(Unsatisfiable):
-                    law.test(drawing, DRAWN_ONCE)
+                    law.test(drawing, self.drawn)
             self._questions[law.name] = drawing.questions
         return self._questions[law.name]
 

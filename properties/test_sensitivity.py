@@ -51,13 +51,13 @@ def bench() -> Iterator[Callable[[str], Bench]]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = metafunc.config.getoption("--mutants")
-    if "mutant" in metafunc.fixturenames:
-        metafunc.parametrize("mutant", part(chosen), ids=lambda mutant: f"{mutant.family}: {mutant.id}")
     if "known" in metafunc.fixturenames:
         metafunc.parametrize("known, beside", KNOWN if chosen == "all" else [])
     elif "beside" in metafunc.fixturenames:
         # What a framework is recorded to do costs minutes to compute: a part of the defects is tried alone.
         metafunc.parametrize("beside", BESIDE if chosen == "all" else BESIDE[:1])
+    if "mutant" in metafunc.fixturenames:
+        metafunc.parametrize("mutant", part(chosen), ids=lambda mutant: f"{mutant.family}: {mutant.id}")
 
 
 def part(which: str) -> list[Mutant]:
@@ -143,7 +143,7 @@ def test_is_excused_by_its_own_row_alone(known: Mutant, beside: str, bench: Call
 def test_no_law_breaks_without_a_defect(beside: str, bench: Callable[[str], Bench]) -> None:
     """The correct pooling breaks no law, nor does what a framework is recorded to do once its rows excuse it."""
     place = bench(beside)
-    assert sum(len(place.questions(law)) for law in place.laws) > 2000
+    assert sum(len(place.questions(law)) for law in place.laws) > 1500
 
 
 @pytest.mark.parametrize("name", sorted(LEFT_OUT.keys() - {"past_2_to_the_24"}))
