@@ -139,6 +139,12 @@ ROWS: tuple[Divergence, ...] = (
         observed="0.9937", where=in_type(torch_rules.where_lp, "float16"), predict=rules.predict_lp, accumulator="float16",
     ),
     row(
+        id="torch-compiled-float16-lp-wide", verdict="bug",
+        description="Where lp_pool of float16 is one loop, its powers stay in float32, past float16's range: odd ones of negatives are NaN, no infinity.",
+        smallest="lp p=7 sliding kernel=1 values channels_first x=float16:1,1,1:-5", observed="nan",
+        where=rules.where_wide_powers, predict=rules.predict_wide_powers,
+    ),
+    row(
         id="torch-compiled-bfloat16-lp", verdict="precision",
         description="Powers of bfloat16 are rounded to bfloat16 where inductor stores them.",
         smallest="lp p=2 sliding kernel=2 stride=1 gradient channels_first x=bfloat16:1,1,7:2,5,... cotangent=bfloat16:1,1,6:1,2,1,...",

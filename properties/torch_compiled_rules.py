@@ -16,9 +16,10 @@ import numpy as np
 from backends import oracle, torch_plan
 from backends.interface import Case
 from backends.oracle import Exact
-from backends.spec import Adaptive, Average, Max, Sliding
+from backends.spec import Adaptive, Average, Lp, Max, Sliding
 from backends.torch_plan import UNROLLED
 from properties import torch_rules
+from properties.tensorflow_max import any_window
 from properties.torch_rules import HALF, NOWHERE, definition_picks, has_peculiar_windows, identity_of, is_max, picks, rows_of
 
 # --- which element a maximum is -------------------------------------------------------------------
@@ -359,3 +360,17 @@ def where_half_gradient(case: Case) -> np.ndarray:
 
 
 predict_lp = functools.partial(torch_rules.predict_lp, compiled=True)
+
+
+def where_wide_powers(case: Case) -> np.ndarray:
+    """Norms of float16: windows in which the power of a finite element is past the type's range."""
+    if not isinstance(case.spec.reduction, Lp) or case.x.dtype.name != "float16" or case.output != "values":
+        return NOWHERE
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = np.abs(case.x.astype(np.float64)) ** case.spec.reduction.p
+    return any_window(case, (powers > float(np.finfo(np.float16).max)) & np.isfinite(case.x))
+
+
+def predict_wide_powers(case: Case, exact: Exact) -> np.ndarray:
+    """The formula in float32, of which no step is stored."""
+    return predict_lp(case.replace(x=case.x.astype(np.float32)), exact)
