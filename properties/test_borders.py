@@ -156,7 +156,9 @@ def in_every_channel(
     size = math.prod(spatial)
     x = np.resize(np.arange(1.0, 12.0), (channels, size)) * draw(one_of((1, -1)))
     x[np.arange(channels), (np.arange(channels) + draw(number(0, size - 1))) % size] = draw(one_of((np.nan, np.inf, -np.inf)))
-    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(2,) * ndim, stride=(draw(number(1, 2)),) * ndim))
+    sliding = Sliding(kernel=(2,) * ndim, stride=(draw(number(1, 2)),) * ndim)
+    kinds = {"sliding": sliding, "global": Global(), "adaptive": Adaptive(output_size=(2,) * ndim)}
+    spec = PoolSpec(reduction=reduction, windows=kinds[draw(one_of(tuple(kind for kind in kinds if kind in can.windows)))])
     return posed(spec, x.reshape(1, channels, *spatial).astype(dtype_named(dtype)), layout, output)
 
 
@@ -247,3 +249,45 @@ def test_sums_again(backend, case):
     """A sum is added in one order: the same question gets the same bits."""
     first, second = backend.answers(case, case)
     assert same_bits(first, second)
+
+
+@st.composite
+def magnitudes(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_) -> Case:
+    """Small whole numbers times one power of two, anywhere in the range of their type."""
+    import ml_dtypes
+
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
+    info = ml_dtypes.finfo(dtype_named(dtype))
+    exponent = draw(number(0, int(info.maxexp) - int(info.minexp) - 4)) + int(info.minexp)
+    spatial = tuple(draw(number(2, 4)) for _ in range(ndim))
+    whole = tile(draw(st.binary(min_size=1, max_size=12)), np.array([1.0, 2.0, -3.0, 0.0, -1.0]), (1, 2, *spatial))
+    windows = Sliding(kernel=(2,) * ndim, stride=(1,) * ndim)
+    if reduction.name == "lp":
+        reduction = draw_reduction(draw, "lp", can, sliding=True)
+    return posed(PoolSpec(reduction=reduction, windows=windows), np.ldexp(whole, exponent).astype(dtype_named(dtype)), layout, output)
+
+
+@law(draw=magnitudes, windows={"sliding"}, dtypes=FLOATS, examples=2)
+def test_every_magnitude(backend, case):
+    """What is pooled may be of any size: nothing overflows or underflows on the way to a result that does not."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def past_half_range(draw: st.DrawFn, backend: Backend, *, reductions_=("average",), dtypes=("float16",), outputs=("values",), **_) -> Case:
+    """Averages of float16 whose sums are past its range."""
+    reduction, can, output, _, layout = setting(draw, backend, ("average",), ("values",), ("float16",), "sliding")
+    ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
+    spatial = tuple(draw(number(2, 5)) for _ in range(ndim))
+    values = np.array([6e4, 3e4, 65504, -2e4, -65504], np.float16)[: draw(number(1, 5))]
+    x = tile(draw(st.binary(min_size=1, max_size=12)), values, (1, draw(number(1, 9)), *spatial))
+    kinds = {"sliding": Sliding(kernel=(2,) * ndim, stride=(1,) * ndim), "global": Global(), "adaptive": Adaptive(output_size=(1,) * ndim)}
+    windows = kinds[draw(one_of(tuple(kind for kind in kinds if kind in can.windows)))]
+    return posed(PoolSpec(reduction=reduction, windows=windows), x, layout, output)
+
+
+@law(draw=past_half_range, reductions={"average"}, windows={"sliding"}, outputs={"values"}, dtypes={"float16"}, examples=0.5)
+def test_sums_past_half_precision(backend, case):
+    """A sum past float16's range is no infinity: it is divided first, or kept in a wider type."""
+    assert_conforms(case, backend.ask(case))
