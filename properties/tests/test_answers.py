@@ -44,8 +44,10 @@ def asked(tmp_path):
     opened = []
 
     def ask(name, body, cases=CASES):
-        (tmp_path / "stub.py").write_text(BACKEND.format(name=name, body=body), encoding="utf-8")
-        with Recorder(tmp_path / f"{name}.bin", f"{tmp_path / 'stub.py'}:{name}") as remote:
+        # A file of its own: Python takes a source of the same size, changed within a second, for the one that it compiled.
+        stub = tmp_path / f"stub_{name}.py"
+        stub.write_text(BACKEND.format(name=name, body=body), encoding="utf-8")
+        with Recorder(tmp_path / f"{name}.bin", f"{stub}:{name}") as remote:
             for each in cases:
                 try:
                     remote.ask(each)
