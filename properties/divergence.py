@@ -81,7 +81,10 @@ class Divergence:
             foreseen = self.predict(case, exact) if self.nearest is None else self.nearest(case, actual)
             predicted = np.broadcast_to(np.asarray(foreseen), actual.shape)
             with np.errstate(invalid="ignore"):
-                expected = replace(exact, value=predicted.astype(exact.value.dtype), rest=np.zeros(actual.shape))
+                value = predicted.astype(exact.value.dtype)
+                # The bound is relative, so that of a large prediction is as large.
+                magnitude = np.fmax(exact.magnitude, np.where(np.isfinite(value), np.abs(value), 0))
+                expected = replace(exact, value=value, rest=np.zeros(actual.shape), magnitude=magnitude)
         return where & ~compare.compare(case, actual, expected, self.accumulator).bad
 
 

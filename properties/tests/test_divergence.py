@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backends.interface import Case
-from backends.spec import Average, Max, PoolSpec, Sliding
+from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
 from properties.divergence import Divergence, ends, mend
 
 CASE = Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(2,))), x=np.float32([[[1, np.nan, 3, 4, np.nan, np.nan]]]))
@@ -67,6 +67,16 @@ def test_an_end_is_known_by_outcome_and_case(outcome: str, where: bool, known: b
 def test_a_wrong_shape_or_type_is_never_excused(answer) -> None:
     """No row excuses a wrong shape, dtype or type."""
     assert mend(CASE, answer, [row()]).answer is answer
+
+
+@pytest.mark.parametrize("ulps, excused", [(3, {"drops-nan": 3}), (1000, {})])
+def test_the_bound_is_that_of_the_prediction(ulps: int, excused: dict[str, int]) -> None:
+    """What is predicted may be far larger than the definition's: the answer is held to that size's own rounding."""
+    case = Case(
+        spec=PoolSpec(reduction=Lp(p=7), windows=Global()), x=np.float32([[[3, -5, 5]]]), output="gradient", cotangent=np.float32([[[1]]])
+    )
+    large = row(predict=lambda case, exact: np.full((1, 1, 3), 30000), where=lambda case: np.ones(3, bool))
+    assert mend(case, np.full((1, 1, 3), 30000 + np.spacing(np.float32(30000)) * ulps, np.float32), [large]).excused == excused
 
 
 def test_an_accumulator_widens_the_bound() -> None:
