@@ -26,6 +26,8 @@ LAWS = ("properties", "--ignore", "properties/tests", "-m", "law")
 CHANGES = ("newly_diverging", "newly_conforming", "newly_supported", "newly_unsupported")
 FINISHED = (0, 1)
 """Statuses of pytest that mean that every law was put: some may have failed."""
+PYTEST = "import sys; from backends.nursery import end_with_parent; end_with_parent(); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+"""pytest that ends with the gate, however that ends: by SIGKILL as well."""
 TOLD = 10.0
 """Seconds between two lines about how far the laws are."""
 LONGEST = 3600.0
@@ -78,14 +80,14 @@ def _asked(contenders: Sequence[Contender], folder: Path, profile: str) -> Itera
                 old.unlink()
             where = each.environment
             command = [
-                *(sys.executable, "-m", "pytest", *LAWS, "-q", "-p", "no:cacheprovider", f"--hypothesis-profile={profile}"),
+                *(sys.executable, "-c", PYTEST, *LAWS, "-q", "-p", "no:cacheprovider", f"--hypothesis-profile={profile}"),
                 *(f"--backend={where.address(each.backend)}", f"--backend-python={where.python}", f"--backend-root={where.root}"),
                 *(f"--records={records}", f"--answers={folder / f'{each.role}.answers'}"),
             ]
             with (folder / f"{each.role}.log").open("wb") as log:
                 processes.append(
                     subprocess.Popen(
-                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True,
+                        command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True,
                         env={**os.environ, "CI": "true", **where.variables},
                     )
                 )  # fmt: skip
@@ -95,7 +97,7 @@ def _asked(contenders: Sequence[Contender], folder: Path, profile: str) -> Itera
             # Its own children hang up when it does.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
 
 
 def _wait(processes: Sequence["subprocess.Popen[bytes]"], folder: Path, progress: Progress) -> None:

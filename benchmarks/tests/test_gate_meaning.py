@@ -1,4 +1,7 @@
+import contextlib
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,33 @@ def test_laws_that_do_not_run_to_their_end_are_a_problem(tmp_path, monkeypatch):
     monkeypatch.setattr(gate_meaning, "LAWS", ("properties", "-m", "law", "-k", "no_law_has_this_name"))
     with pytest.raises(Invalid, match="cannot be asked"):
         compared(tmp_path, "Plain", "Plain")
+
+
+def test_laws_end_with_the_gate(tmp_path):
+    """A gate that is killed in the middle of the laws leaves no process of theirs behind."""
+    script = (
+        "import sys; from pathlib import Path; from benchmarks.tests import test_gate_meaning as here; "
+        "here.compared(Path(sys.argv[1]), 'Plain', 'Plain')"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT) as gate:
+        wait_until(lambda: len(list(tmp_path.glob("*/*.jsonl"))) == 2)
+        assert running(tmp_path)
+        gate.kill()
+    wait_until(lambda: not running(tmp_path), 15)  # the laws would go on for a minute
+
+
+def running(folder):
+    """The processes whose command names a folder, the gate's own left out."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"--records={folder}" in entry.read_text():
+                found.append(entry.parent.name)
+    return found
+
+
+def wait_until(holds, seconds=60):
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert holds()
