@@ -30,6 +30,7 @@ class Slowed:
     def __init__(self) -> None:
         self._inner: Any = backends.load(os.environ[BACKEND])
         self._share = float(os.environ[SHARE])
+        self._turns: dict[Any, int] = {}
         self.name: str = self._inner.name
         self.version: str = self._inner.version
         self.capabilities: Mapping[str, Any] = self._inner.capabilities
@@ -38,35 +39,45 @@ class Slowed:
         return self._inner.gap(case)
 
     def bind(self, case: Any) -> Callable[[], Any]:
-        return Slow(self._inner.bind(case), self._share)
+        # Wherever its arrays lie a question is slowed by the same work, as a slower kernel would be.
+        asked = (case.spec, case.x.shape, case.x.dtype.str, case.layout, case.output)
+        call = self._inner.bind(case)
+        if asked not in self._turns:
+            self._turns[asked] = turns_of(call, self._share)
+        return Slow(call, self._turns[asked])
 
     def fetch(self, native: Any) -> Any:
         return self._inner.fetch(native)
 
 
 class Slow:
-    """A call that first turns an empty loop so often that it takes a share of the call's own time.
+    """A call that first turns an empty loop so many times."""
 
-    What a turn takes depends on where its code happens to lie, so this very loop is timed, with nothing after it. Beside the
-    call it takes longer, by a tenth or two: that is corrected by many blocks with and without it, within bounds, since
-    the difference between two long times has much noise.
-    """
-
-    def __init__(self, call: Callable[[], Any], share: float) -> None:
-        seconds_of(call)  # the first calls meet memory that nobody has touched
-        wanted = share * seconds_of(call)
-        self.call, self.turns = nothing, max(1, round(wanted / GUESS))
-        for _ in range(CORRECTIONS):
-            self.turns = max(1, round(self.turns * wanted / seconds_of(self)))
-        self.call = call
-        calls = max(1, round(BLOCK * share / wanted))
-        extra = statistics.median(_block(self, calls) / _block(call, calls) for _ in range(BESIDE)) - 1
-        self.turns = max(1, round(self.turns * min(BOUNDS[1], max(BOUNDS[0], share / max(extra, share / 10)))))
+    def __init__(self, call: Callable[[], Any], turns: int) -> None:
+        self.call, self.turns = call, turns
 
     def __call__(self) -> Any:
         for _ in itertools.repeat(None, self.turns):
             pass
         return self.call()
+
+
+def turns_of(call: Callable[[], Any], share: float) -> int:
+    """How often the loop of `Slow` turns so that it takes a share of the call's own time.
+
+    What a turn takes depends on where its code happens to lie, so this very loop is timed, with nothing after it. Beside the
+    call it takes longer, by a tenth or two: that is corrected by many blocks with and without it, within bounds, since
+    the difference between two long times has much noise.
+    """
+    seconds_of(call)  # the first calls meet memory that nobody has touched
+    wanted = share * seconds_of(call)
+    alone = Slow(nothing, max(1, round(wanted / GUESS)))
+    for _ in range(CORRECTIONS):
+        alone.turns = max(1, round(alone.turns * wanted / seconds_of(alone)))
+    beside = Slow(call, alone.turns)
+    calls = max(1, round(BLOCK * share / wanted))
+    extra = statistics.median(_block(beside, calls) / _block(call, calls) for _ in range(BESIDE)) - 1
+    return max(1, round(beside.turns * min(BOUNDS[1], max(BOUNDS[0], share / max(extra, share / 10)))))
 
 
 def nothing() -> None:

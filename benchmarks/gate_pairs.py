@@ -3,14 +3,15 @@
 A pair is two interpreters of their own, started for it and ended after it: where a process's memory happens to
 lie shifts a timing by some per cent, and only other processes average over that. Inside a pair the sides
 take turns, ABBA or BAAB, in blocks of a few milliseconds; the idle one waits in a read. What drifts is
-common to both.
+common to both. Where the arrays lie inside a process shifts a timing as well, so they are placed
+anew a few times in each pair.
 """
 
 import math
 import os
 import random
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,25 +145,41 @@ class Measurement:
             return made
 
     def _measure(self, workers: "Workers", cells: Sequence[Cell]) -> list[tuple[Cell, list[Quad], tuple[str, str]]]:
-        placed: dict[str, list[Placed]] = {}
-        before: dict[str, list[str]] = {}
-        with tempfile.TemporaryDirectory(prefix="poolproof-") as folder:
-            for cell in self._shuffled(cells):
-                if cell.question is None:
-                    placed[cell.name] = [worker.sentinel(cell.name) for worker in workers]
-                    continue
-                placed[cell.name] = [worker.place(cell.question, self._place()) for worker in workers]
-                both = zip(workers, placed[cell.name], strict=True)
-                before[cell.name] = [worker.judged(cell.question, each, Path(folder), self._judge) for worker, each in both]
+        """Some quads of each cell in one placement of its arrays, some in the next: part of what memory does averages out here."""
         orders = {cell.name: self._shuffled(["ABBA", "BAAB"] * ((self.settings.quads + 1) // 2))[: self.settings.quads] for cell in cells}
         quads: dict[str, list[Quad]] = {cell.name: [] for cell in cells}
-        for sweep in range(self.settings.quads):
-            for cell in self._shuffled(cells):
-                quads[cell.name].append(_quad(workers, cell, placed[cell.name], orders[cell.name][sweep]))
-        for cell in cells:
-            for worker, each, was in zip(workers, placed[cell.name], before.get(cell.name, ()), strict=False):
-                worker.unchanged(cell.name, each, was)
-        return [(cell, quads[cell.name], _both(before.get(cell.name, ["sentinel"] * 2))) for cell in cells]
+        placed: dict[str, list[Placed]] = {}
+        checksums: dict[str, tuple[str, str]] = {}
+        sweeps = range(self.settings.quads)
+        starts = set(sweeps[:: max(1, math.ceil(len(sweeps) / self.settings.placements))])
+        with tempfile.TemporaryDirectory(prefix="poolproof-") as folder:
+            for sweep in sweeps:
+                if sweep in starts:
+                    _require_unchanged(workers, placed, checksums)
+                    self._settle(workers, cells, placed, checksums, Path(folder))
+                for cell in self._shuffled(cells):
+                    quads[cell.name].append(_quad(workers, cell, placed[cell.name], orders[cell.name][sweep]))
+        _require_unchanged(workers, placed, checksums)
+        return [(cell, quads[cell.name], checksums.get(cell.name, ("sentinel", "sentinel"))) for cell in cells]
+
+    def _settle(
+        self,
+        workers: "Workers",
+        cells: Sequence[Cell],
+        placed: dict[str, list[Placed]],
+        checksums: dict[str, tuple[str, str]],
+        folder: Path,
+    ) -> None:
+        """Place every cell anew; the answers to its first placement are held against the definition."""
+        for cell in self._shuffled(cells):
+            if cell.question is None:
+                placed[cell.name] = [worker.sentinel(cell.name) for worker in workers]
+                continue
+            placed[cell.name] = [worker.place(cell.question, self._place()) for worker in workers]
+            if cell.name not in checksums:
+                both = zip(workers, placed[cell.name], strict=True)
+                baseline, candidate = (worker.judged(cell.question, each, folder, self._judge) for worker, each in both)
+                checksums[cell.name] = baseline, candidate
 
     # --- the rest -----------------------------------------------------------------------------------
 
@@ -196,6 +213,8 @@ def _quad(workers: "Workers", cell: Cell, placed: Sequence[Placed], order: str) 
     return Quad(order=order, seconds=seconds, wall=wall)
 
 
-def _both(values: Sequence[str]) -> tuple[str, str]:
-    baseline, candidate = values
-    return baseline, candidate
+def _require_unchanged(workers: "Workers", placed: Mapping[str, Sequence[Placed]], checksums: Mapping[str, tuple[str, str]]) -> None:
+    """Hold the answers after the last block of a placement against the first ones."""
+    for name, known in checksums.items():
+        for worker, each, before in zip(workers, placed[name], known, strict=True):
+            worker.unchanged(name, each, before)

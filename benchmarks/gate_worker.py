@@ -30,7 +30,8 @@ ATTEMPTS = 4
 """A block that is timed by the wall clock and was not calm is timed again, up to so often in all."""
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
 """Memory comes from the heap and stays: pages that are given back and faulted in anew are most of a timing's noise."""
-QUADS = 16
+QUADS, PLACEMENTS = 32, 4
+"""Quads of a pair, and how many placements of the arrays they are spread over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +91,13 @@ class Contender:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How hard it measures: quads a pair, seconds that a request and a start may take, the seed of every random order."""
+    """How hard it measures: quads a pair, placements that they are spread over, seconds that a request and a start may take.
+
+    `seed` is that of every random order.
+    """
 
     quads: int = QUADS
+    placements: int = PLACEMENTS
     limit: float = 60.0
     start_limit: float = 180.0
     seed: int = 0

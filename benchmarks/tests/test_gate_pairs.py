@@ -226,3 +226,26 @@ def test_a_judge_that_cannot_judge_says_so(tmp_path):
 def test_placement_is_random_and_reproducible():
     """Where a question's arrays lie follows the seed it is given."""
     assert question().described(3) == question().described(3) != question().described(random.Random(1).getrandbits(32))
+
+
+def test_arrays_lie_elsewhere_in_each_placement(measure, monkeypatch):
+    """Within a pair the arrays are placed anew on both sides, each time somewhere else, and every answer is held against the first."""
+    asked = []
+
+    def placing(self, question, where, place=Worker.place):
+        asked.append(("placed", where))
+        return place(self, question, where)
+
+    def holding(self, name, placed, before, unchanged=Worker.unchanged):
+        asked.append(("held", before))
+        unchanged(self, name, placed, before)
+
+    measurement = measure(contender("baseline", "Plain"), contender("candidate", "Plain"), quads=5, placements=3)
+    measurement.rehearse([question()])
+    monkeypatch.setattr(Worker, "place", placing)
+    monkeypatch.setattr(Worker, "unchanged", holding)
+    (pair,) = [pair for pair in measurement.pairs(["m5-wide-pool1"], 1, 0, nulls=0) if not pair.sentinel]
+    assert [what for what, _ in asked] == ["placed", "placed", "held", "held"] * 3
+    assert len({where for what, where in asked if what == "placed"}) == 6
+    assert {before for what, before in asked if what == "held"} == set(pair.checksums)
+    assert len(pair.quads) == 5
