@@ -13,6 +13,7 @@ prints is enough to ask again. A law that compared nothing is reported as not ru
 
 import dataclasses
 import functools
+import itertools
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -33,6 +34,9 @@ from properties.subject import Misbehaved, Subject
 from reports.record import Record, Tally, Writer
 
 Claim = Callable[[Subject, Case], None]
+
+SHOWN = 300
+"""Characters of a case up to which a reader looks at it, so that code for it is worth its room."""
 
 
 class LawBroken(AssertionError):
@@ -137,6 +141,7 @@ class Trial:
         self.backend.tally = subject.Tally()
         self.failed: tuple[Case, AssertionError] | None = None
         self.started = time.perf_counter()
+        self._shortest: dict[tuple[str, ...], int] = {}
 
     def put(self, case: Case) -> None:
         """Put one case to the backend; rejects what the law is not about or the backend cannot be asked."""
@@ -223,15 +228,24 @@ class Trial:
             backend.tally.known += 1
         comparison = error.comparison if isinstance(error, Nonconformity) else (backend.last.comparison if known and backend.last else None)
         expected, actual, bound = first_difference(comparison)
+        written, question = text.write(case), subject.question(case)
         self.records.append(
             Record(
-                law=self.law.name, case=text.write(case), backend=backend.name, version=backend.version, device=backend.device,
+                law=self.law.name, case=written, backend=backend.name, version=backend.version, device=backend.device,
                 status=status, expected=expected, actual=actual, bound=bound, message=str(error) if error else "",
                 divergence=",".join(sorted(known)) if known and not error else None,
-                native=subject.native_code(backend.backend, case) if error else None,
-                question=subject.question(case),
+                native=subject.native_code(backend.backend, case) if error or self._shown(written, status, question) else None,
+                question=question,
             )
         )  # fmt: skip
+
+    def _shown(self, written: str, status: str, question: Mapping[str, str]) -> bool:
+        """Whether this may be the case that a report opens for its question: the shortest so far, which code goes with."""
+        asked = (status, *itertools.chain.from_iterable(sorted(question.items())))
+        shortest = len(written) < self._shortest.get(asked, SHOWN)
+        if shortest:
+            self._shortest[asked] = len(written)
+        return shortest
 
     def _tally(self, status: str, message: str) -> None:
         if self.records is None:

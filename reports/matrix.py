@@ -45,6 +45,7 @@ OF_SPECIAL = ("values", BAD_CALL, "reduction")
 
 EVERY = "every reduction"
 MOST_ROWS = 60
+MOST_EXAMPLES = 5
 
 Outcome = tuple[str, str]
 
@@ -55,8 +56,8 @@ class Cell:
 
     `deviating` of `asked` answers left the definition. `specific`: some deviation lies wholly in
     this row, although the backend was asked outside it too, so the row says where it comes from.
-    `deviations` are anchors, worst first; `example` is the smallest case that deviates here, or
-    the smallest that conforms.
+    `deviations` are anchors, worst first; `examples` has the smallest case of each, or the
+    smallest that conforms.
     """
 
     anchor: str
@@ -68,7 +69,7 @@ class Cell:
     laws: int = 0
     deviations: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
-    example: Record | None = None
+    examples: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +207,7 @@ def _cell(counts: _Counts, block: str, backend: str, key: Key, able: set[Key] | 
         laws=len(count.laws),
         deviations=tuple(counts.deviation[backend, outcome].anchor for outcome in met if (backend, outcome) in counts.deviation),
         reasons=why,
-        example=count.worst[met[0]] if met else count.conforming,
+        examples=tuple(count.worst[outcome] for outcome in met[:MOST_EXAMPLES]) if met else tuple(filter(None, [count.conforming])),
     )
 
 

@@ -25,7 +25,7 @@ from reports.gallery import Exhibit, Picture
 from reports.history import Past
 from reports.matrix import Cell, Row
 from reports.plots import Plot
-from reports.record import Mutant, Problem
+from reports.record import Mutant, Problem, Record
 from reports.summary import Run, Summary
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -237,21 +237,19 @@ def _details(views: Sequence[View]) -> dict[str, Any]:
     for view in views:
         prefix = view.run.prefix
         for deviation in view.run.deviations:
-            deviations[prefix + deviation.anchor] = {"title": deviation.title, "state": deviation.state}
+            deviations[prefix + deviation.anchor] = {"title": deviation.title, "state": deviation.state, "upstream": deviation.upstream}
         for row in _rows(view.run):
             for cell in row.cells:
                 cells[prefix + cell.anchor] = {
                     "backend": cell.backend, "row": f"{row.heading}: {row.label}", "state": cell.state, "sentence": _sentence(cell),
                     "deviating": cell.deviating, "reasons": [clipped(reason) for reason in cell.reasons],
-                    "deviations": [prefix + anchor for anchor in cell.deviations], "example": _example(cell, cases, places),
+                    "deviations": [prefix + anchor for anchor in cell.deviations],
+                    "examples": [_example(record, cases, places) for record in cell.examples],
                 }  # fmt: skip
     return {"cells": cells, "cases": cases, "deviations": deviations}
 
 
-def _example(cell: Cell, cases: list[dict[str, str]], places: dict[tuple[str, str, str], int]) -> int | None:
-    record = cell.example
-    if record is None:
-        return None
+def _example(record: Record, cases: list[dict[str, str]], places: dict[tuple[str, str, str], int]) -> int:
     key = record.backend, record.law, record.case
     if key not in places:
         places[key] = len(cases)

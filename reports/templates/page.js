@@ -132,7 +132,6 @@
     const table = cell.closest("table[data-block]");
     const select = document.querySelector(`select[data-matrix="${cell.closest("[data-blocks]").id}"]`);
     if (table.hidden) show(select, table.dataset.block);
-    const example = told.example === null ? null : data.cases[told.example];
     const title = dialog.querySelector("h2");
     title.replaceChildren(make("code", { textContent: told.backend }), ` · ${told.row}`);
     inside.replaceChildren();
@@ -141,11 +140,16 @@
     for (const other of told.deviations) {
       const link = make("a", { href: `#${other}`, textContent: data.deviations[other].title });
       link.addEventListener("click", () => dialog.close());
-      inside.append(make("p", {}, state(data.deviations[other].state), " ", link));
+      const { state: verdict, upstream } = data.deviations[other];
+      const issue = /^https:\/\/\S+$/.test(upstream) ? make("a", { href: upstream, rel: "noreferrer", textContent: "upstream" }) : null;
+      inside.append(make("p", {}, state(verdict), " ", link, ...(issue ? [" (", issue, ")"] : [])));
     }
-    if (example) {
+    const several = told.examples.length > 1;
+    for (const [place, number] of told.examples.entries()) {
+      const example = data.cases[number];
+      const heading = told.deviating ? "Smallest case that deviates here" : "Smallest case that was asked";
       inside.append(
-        make("h3", { textContent: told.deviating ? "Smallest case that deviates here" : "Smallest case that was asked" }),
+        make("h3", { textContent: several ? `${heading}, ${place + 1} of ${told.examples.length}` : heading }),
         ...[code("Input", example.case), terms([["Expected", example.expected], ["Got", example.actual], ["Bound", example.bound], ["Law", example.law], ["Seed", example.seed]])].filter(Boolean),
         ...[example.message ? code("What was said", example.message) : null, code("Native code", example.native), code("Ask it again", example.replay)].filter(Boolean),
       );

@@ -165,7 +165,7 @@ def test_a_cell_leads_to_its_smallest_case(tmp_path):
     page, _ = _page(tmp_path)
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
     cell = data["cells"]["cell-tensorflow-values-nan"]
-    case = data["cases"][cell["example"]]
+    case = data["cases"][cell["examples"][0]]
     assert (cell["state"], cell["deviations"]) == ("bug", ["d-tensorflow-max-drops-nan"])
     assert (case["expected"], case["actual"]) == ("nan", "1.0") and "nan" in case["case"]
 
