@@ -15,6 +15,7 @@ from properties.figures import Album, Axis, Chart, Curves, Figure, Images, Line,
 from properties.images import PHOTOGRAPHS, Shift, circle, moved, replicated
 from properties.steps import (
     AVERAGE,
+    BAND,
     MAX,
     METHODS,
     REMEDIES,
@@ -25,6 +26,7 @@ from properties.steps import (
     Options,
     Outcome,
     Steps,
+    banded,
     detect,
     poolings,
     share,
@@ -182,13 +184,14 @@ def shift_changes_map(steps: Steps, options: Options) -> Outcome:
     still = {method.title: steps.depths(scenes(), method, DEPTH) for method in methods}
     for title, maps in still.items():
         steps.keep(f"maps after {DEPTH}, {title}", maps[-1])
-    found = {title: np.zeros((DEPTH, len(DISTANCES))) for title in still}
+    each_scene = {title: np.zeros((DEPTH, len(DISTANCES), len(PHOTOGRAPHS))) for title in still}
     for column, distance in enumerate(DISTANCES):
         for shift in ((distance, 0), (0, distance)):
             shifted = scenes(shift)
             for method in methods:
                 for row, each in enumerate(steps.depths(shifted, method, DEPTH)):
-                    found[method.title][row, column] += change(still[method.title][row], each).mean() / 2
+                    each_scene[method.title][row, column] += change(still[method.title][row], each) / 2
+    found = {title: steps.keep(f"changes, {title}", each).mean(axis=-1) for title, each in each_scene.items()}
     pairs = [pair for pair in ((SUBSAMPLING, MAX), (SUBSAMPLING, AVERAGE), *REMEDIES) if set(pair) <= set(methods)]
     steadier = np.array([found[better.title] < found[worse.title] for worse, better in pairs])
     falling = np.array([np.diff(found[method.title], axis=0) < 0 for method in methods if method is not SUBSAMPLING])
@@ -211,12 +214,12 @@ def shift_changes_map(steps: Steps, options: Options) -> Outcome:
             for distance in (DISTANCES[0], DISTANCES[-1])
         },
         album=_lab_album(
-            found,
+            each_scene,
             title="How much a shift changes the pooled map",
             y=Axis(label="change", unit="1: unrelated", low=0),
             caption=(
                 f"Mean of eight photographs, {SIDE}×{SIDE} pixels, shifted down and to the right; what moves in is the rest of the "
-                "photograph."
+                f"photograph. {BAND}"
             ),
         ),
         sources=tuple(PHOTOGRAPHS.values()),
@@ -228,12 +231,8 @@ def _listed(values: dict[str, float]) -> str:
 
 
 def _lab_album(found: dict[str, np.ndarray], *, title: str, y: Axis, caption: str) -> Album:
-    """One small chart a depth, one line a method; `found` holds arrays (DEPTH, distances)."""
-    arrays: dict[str, np.ndarray] = {f"{name}_{r}": each[r - 1] for name, each in found.items() for r in range(1, DEPTH + 1)}
-    charts = tuple(
-        Chart(title=f"after {poolings(r)}", lines=tuple(Line(array=f"{name}_{r}", title=name) for name in found))
-        for r in range(1, DEPTH + 1)
-    )
+    """One small chart a depth, one line a method with its band; `found` holds arrays (DEPTH, distances, photographs)."""
+    arrays, charts = banded(found, DEPTH)
     x = Axis(label="shift", unit="pixels", array="distance")
     return Album(
         arrays=arrays | {"distance": np.array(DISTANCES)}, figures=(Curves(title=title, x=x, y=y, panels=charts, caption=caption),)
@@ -288,13 +287,13 @@ def shift_changes_mean(steps: Steps, options: Options) -> Outcome:
     # Whole eighths keep the maps within 0…255, so that four blurs are exact in float32's 24 bits.
     edges = detect(steps.convolve(scenes(), EDGE)) // 8
     still = {title: steps.keep(f"means, {title}", means(steps, edges, method)) for title, method in ways.items()}
-    found = {title: np.zeros((DEPTH, len(DISTANCES))) for title in ways}
+    each_scene = {title: np.zeros((DEPTH, len(DISTANCES), len(PHOTOGRAPHS))) for title in ways}
     for column, distance in enumerate(DISTANCES):
         for axis in (2, 3):
             rolled = np.roll(edges, distance, axis=axis)
             for title, method in ways.items():
-                relative = np.abs(means(steps, rolled, method) - still[title]) / still[title]
-                found[title][:, column] += relative.mean(axis=1) / 2
+                each_scene[title][:, column] += np.abs(means(steps, rolled, method) - still[title]) / still[title] / 2
+    found = {title: steps.keep(f"changes, {title}", each).mean(axis=-1) for title, each in each_scene.items()}
     holds = None
     if len(methods) == len(METHODS):
         mended = all(found[better.title].mean() < found[worse.title].mean() / 2 for worse, better in REMEDIES)
@@ -313,10 +312,10 @@ def shift_changes_mean(steps: Steps, options: Options) -> Outcome:
             for r in range(1, DEPTH + 1)
         },
         album=_lab_album(
-            {title: 100 * each for title, each in found.items()},
+            {title: 100 * each for title, each in each_scene.items()},
             title="How much a shift changes the mean of the pooled map",
             y=Axis(label="change of the mean", unit="%", low=0),
-            caption="Mean of eight edge maps whose borders wrap around, so that a shift only moves what is there.",
+            caption=f"Mean of eight edge maps whose borders wrap around, so that a shift only moves what is there. {BAND}",
         ),
         sources=tuple(PHOTOGRAPHS.values()),
     )

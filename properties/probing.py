@@ -9,9 +9,24 @@ import numpy as np
 
 from backends.interface import Unsupported
 from properties.condensing import EDGE
-from properties.figures import Album, Axis, Bar, Bars, Chart, Curves, Images, Line, Panel
+from properties.figures import Album, Axis, Bar, Bars, Curves, Images, Panel
 from properties.images import TWO_CLASSES, moved, replicated, two_classes
-from properties.steps import MAX, METHODS, REMEDIES, Experiment, Method, Numbers, Options, Outcome, Steps, detect, poolings, share
+from properties.steps import (
+    BAND,
+    MAX,
+    METHODS,
+    REMEDIES,
+    Experiment,
+    Method,
+    Numbers,
+    Options,
+    Outcome,
+    Steps,
+    banded,
+    detect,
+    poolings,
+    share,
+)  # fmt: skip
 
 FOLDS = 10
 CHANCE = 0.5
@@ -204,6 +219,8 @@ def shift_changes_decision(steps: Steps, options: Options) -> Outcome:
             for method in methods:
                 for row, (probe, maps) in enumerate(zip(probes[method.title], steps.depths(detected, method, DEPTH), strict=True)):
                     stays[method.title][row, column] += (probe.decide(maps) == probe.decisions) / 4
+    for title, each in stays.items():
+        steps.keep(f"decisions kept, {title}", each)
     verdicts, compared = [], []
     for worse, better in REMEDIES:
         if {worse, better} <= set(methods):
@@ -241,12 +258,7 @@ def steadier(stays: dict[str, np.ndarray], worse: Method, better: Method) -> tup
 
 
 def _consistency_album(stays: dict[str, np.ndarray]) -> Album:
-    arrays: dict[str, np.ndarray] = {"distance": np.array(DISTANCES)}
-    arrays |= {f"{title}_{r}": 100 * each[r - 1].mean(axis=1) for title, each in stays.items() for r in range(1, DEPTH + 1)}
-    charts = tuple(
-        Chart(title=f"after {poolings(r)}", lines=tuple(Line(array=f"{title}_{r}", title=title) for title in stays))
-        for r in range(1, DEPTH + 1)
-    )
+    arrays, charts = banded({title: 100 * each for title, each in stays.items()}, DEPTH)
     figure = Curves(
         title="How many decisions survive a shift",
         x=Axis(label="shift", unit="pixels", array="distance"),
@@ -254,10 +266,10 @@ def _consistency_album(stays: dict[str, np.ndarray]) -> Album:
         panels=charts,
         caption=(
             "200 images of 25×25 pixels, shifted in four directions with replicated borders; a linear probe on the flattened maps of "
-            "ten filters."
+            f"ten filters. {BAND}"
         ),
     )
-    return Album(arrays=arrays, figures=(figure,))
+    return Album(arrays=arrays | {"distance": np.array(DISTANCES)}, figures=(figure,))
 
 
 CONSISTENCY = Experiment(

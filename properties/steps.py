@@ -17,7 +17,7 @@ from backends import compare
 from backends.interface import LAYOUTS, Backend, Capabilities, Case, refusal, require
 from backends.spec import Average, Global, Max, PoolSpec, Reduction, Sliding
 from properties import images
-from properties.figures import Album
+from properties.figures import Album, Chart, Line
 
 Numbers = dict[str, dict[str, Any]]
 
@@ -208,6 +208,27 @@ def fingerprint(digests: Mapping[str, str]) -> int:
 def share(value: float, of: str) -> dict[str, Any]:
     """A recorded share, from 0 to 1, of something."""
     return {"value": float(value), "unit": f"share of {of}"}
+
+
+BAND = "A band is one standard error either way."
+
+
+def banded(found: Mapping[str, np.ndarray], depth: int) -> tuple[dict[str, np.ndarray], tuple[Chart, ...]]:
+    """Curves of the mean over samples, each in a band of one standard error: their arrays, and one small chart a depth.
+
+    `found` holds arrays (depth, positions, samples) by title.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    charts = []
+    for r in range(depth):
+        lines = []
+        for title, each in found.items():
+            key = f"{title}_{r + 1}"
+            mean, error = each[r].mean(axis=1), each[r].std(axis=1, ddof=1) / np.sqrt(each.shape[2])
+            arrays |= {key: mean, f"{key}_low": mean - error, f"{key}_high": mean + error}
+            lines.append(Line(array=key, title=title, low=f"{key}_low", high=f"{key}_high"))
+        charts.append(Chart(title=f"after {poolings(r + 1)}", lines=tuple(lines)))
+    return arrays, tuple(charts)
 
 
 def poolings(count: int) -> str:

@@ -16,7 +16,7 @@ import backends
 from backends import oracle, text
 from backends.interface import Backend, Case, Unsupported, refusal
 from backends.process import Outcome, Remote, RemoteError, RemoteFailure
-from properties import bad_calls
+from properties import bad_calls, subject
 from properties.bad_calls import BadCall
 from properties.divergence import Divergence
 from properties.divergences import DIVERGENCES
@@ -69,7 +69,10 @@ def test_a_bad_native_call_raises(remote: Remote, address: str, bad_call: BadCal
     deviates = seen.outcome != "raises" and not (seen.outcome == "returns" and bad_call.must == "survive")
     row = knows(remote, seen.outcome, bad_call.id, None) if deviates else None
     records.append(
-        record("bad_native_call", remote, bad_call.id, seen, deviates=deviates, row=row, rule=_rule(bad_call), native=script)
+        record(
+            "bad_native_call", remote, bad_call.id, seen, deviates=deviates, row=row, rule=_rule(bad_call), about="a native call",
+            native=script,
+        )
     )  # fmt: skip
     unknown, known = deviates and row is None, row is not None
     records.append(tally(test_a_bad_native_call_raises, remote, asked=1, known=known, failed=unknown, started=started))
@@ -100,7 +103,12 @@ def test_a_bad_case_raises(remote: Remote, address: str, violation: str, records
         deviates = seen.outcome != "raises"
         row = knows(remote, seen.outcome, text.write(case), case) if deviates else None
         if deviates or asked == 1:
-            records.append(record("bad_case", remote, text.write(case), seen, deviates=deviates, row=row, rule=violation))
+            native = native_code(remote, case) if deviates else None
+            records.append(
+                record(
+                    "bad_case", remote, text.write(case), seen, deviates=deviates, row=row, rule=violation, about=violation, native=native
+                )
+            )
         known += row is not None
         if deviates and row is None:
             unknown.append(f"{seen.outcome}: {text.write(case)}\n  {seen.text[:300]}")
@@ -139,6 +147,14 @@ def outcome(remote: Remote, case: Case) -> Outcome | None:
     return Outcome(outcome="returns", text=shown)
 
 
+def native_code(remote: Remote, case: Case) -> str | None:
+    """The framework's own code of a bad case, where its adapter can write what it should refuse to say."""
+    try:
+        return subject.native_code(remote, case)
+    except (RemoteError, RemoteFailure):
+        return None
+
+
 def knows(remote: Remote, outcome: str, smallest: str, case: Case | None) -> Divergence | None:
     """The row that explains an outcome: it pins this very call, or its `where` holds for the whole case."""
     for row in _rows(remote):
@@ -148,15 +164,16 @@ def knows(remote: Remote, outcome: str, smallest: str, case: Case | None) -> Div
 
 
 def record(
-    law: str, remote: Remote, case: str, seen: Outcome, *, deviates: bool, row: Divergence | None, rule: str, native: str | None = None
-) -> Record:
-    """One call, and what became of it."""
+    law: str, remote: Remote, case: str, seen: Outcome, *, deviates: bool, row: Divergence | None, rule: str, about: str,
+    native: str | None,
+) -> Record:  # fmt: skip
+    """One call, and what became of it; `about` is the row of the report's matrix that it counts in."""
     died = seen.outcome not in ("raises", "returns")
     return Record(
         law=law, case=case, backend=remote.name, version=remote.version, device=getattr(remote, "device", "cpu"),
         status="conforms" if not deviates else "crashed" if died else "diverges",
         expected="raises", actual=seen.outcome, divergence=row.id if row else None, message=f"{rule}: {seen.text[:500]}", native=native,
-        question={"bad_call": "a native call" if native else rule},
+        question={"bad_call": about},
     )  # fmt: skip
 
 

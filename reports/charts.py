@@ -36,8 +36,13 @@ def _series(names: Sequence[str], columns: int) -> dict[str, Any]:
     field = {"field": "series", "type": "nominal", "sort": list(names)}
     return {
         "color": {**field, "legend": told, "scale": {"domain": list(names), "range": _repeated(COLOURS, len(names))}},
-        "shape": {**field, "legend": told, "scale": {"domain": list(names), "range": _repeated(SHAPES, len(names))}},
+        "shape": {**field, "legend": told, "scale": {"domain": list(names), "range": _shapes(len(names))}},
     }
+
+
+def _shapes(number: int) -> list[str]:
+    """A shape for each series: where the colours begin again, the shapes begin one later, so that no pair comes twice."""
+    return [SHAPES[(place + place // len(COLOURS)) % len(SHAPES)] for place in range(number)]
 
 
 def _repeated(values: Sequence[Any], number: int) -> list[Any]:

@@ -1,5 +1,6 @@
 """Deviations, told one by one: those that are known, and those that nobody has explained yet."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -171,9 +172,17 @@ def _known(ident: str, groups: Sequence[Group], lines: Sequence[KnownDivergence]
         replay=asked_again("", smallest, backends[0]) if smallest and backends else "",
         others=_others(groups),
         documentation=(line.documentation if line else "") or "",
-        since=(line.since if line else "") or (line.versions if line else "") or "",
+        since=_since(line) if line else "",
         upstream=(line.upstream if line else "") or "",
     )
+
+
+def _since(line: KnownDivergence) -> str:
+    """Since when it is so, as far as it is known."""
+    if line.since:
+        return f"since {line.since}"
+    first = re.search(r">=\s*([\w.]+)", line.versions or "")
+    return f"seen from {first[1]} on, the first version that was tried" if first else ""
 
 
 def asked_again(law: str, case: str, backend: str) -> str:

@@ -191,7 +191,10 @@ def _agreement(kept: Sequence[Kept]) -> tuple[str, bool | None]:
 def _differences(first: Kept, other: Kept) -> Iterator[str]:
     marks, others = first.about.get("digests"), other.about.get("digests")
     if isinstance(marks, Mapping) and isinstance(others, Mapping) and marks and others:
-        yield from (str(what) for what in marks if what in others and marks[what] != others[what])
+        shared = marks.keys() & others.keys()
+        yield from (str(what) for what in marks if what in shared and marks[what] != others[what])
+        if not shared:
+            yield "all of it: nothing was asked of both"
         return
     for key, array in first.arrays.items():
         against = other.arrays.get(key)

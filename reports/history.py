@@ -9,13 +9,17 @@ medians of single runs on one sort of machine; nothing is averaged across runs.
 """
 
 import hashlib
+import itertools
 import json
+import math
 import sqlite3
+import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from reports.record import Environment
 from reports.speed import Block, Entry, in_words
@@ -25,6 +29,7 @@ from reports.words import natural
 SCHEMA = 1
 PATIENCE = 20.0
 """Seconds to wait for another writer."""
+FEWEST_STEPS = 10
 
 TABLES = (
     "CREATE TABLE poolproof_meta (schema_version INTEGER NOT NULL)",
@@ -120,10 +125,24 @@ class Past:
     runs: tuple[PastRun, ...]
     trends: tuple[Trend, ...]
 
+    @property
+    def restless(self) -> tuple[float, int] | None:
+        """How far times go from one run to the next without a change of version: the median step, a share, and of how many."""
+        steps = [
+            abs(math.log(now.median / before.median))
+            for trend in self.trends
+            for before, now in itertools.pairwise(trend.points)
+            if now.version == before.version
+        ]
+        return (math.expm1(statistics.median(steps)), len(steps)) if len(steps) >= FEWEST_STEPS else None
+
 
 def machine_of(environment: Environment) -> str:
-    """A name for one sort of machine: runs on others are never drawn on its curve."""
-    described = [environment.cpu, environment.cores, environment.memory, dict(environment.caches)]
+    """A name for one sort of machine: runs on others are never drawn on its curve.
+
+    Memory counts in gigabytes: what a kernel keeps for itself differs from one boot to the next.
+    """
+    described = [environment.cpu, environment.cores, round((environment.memory or 0) / 2**30), dict(environment.caches)]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -222,7 +241,7 @@ class History:
     def _connect_sqlite(self) -> Any:
         path = Path(self.url.removeprefix("sqlite:///"))
         if self.url.partition("://")[1] and not self.url.startswith("sqlite:///"):
-            raise HistoryError(f"history {self.url!r}: expected a file, sqlite:///FILE or postgresql://...")
+            raise HistoryError(f"history {self.url.partition('://')[0]}://…: expected a file, sqlite:///FILE or postgresql://...")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
@@ -240,15 +259,25 @@ class History:
             connection = psycopg.connect(self.url, autocommit=True, connect_timeout=round(PATIENCE), client_encoding="utf8")
             connection.execute(f"SET lock_timeout = '{round(PATIENCE)}s'")
         except psycopg.Error as error:
-            raise HistoryError(f"history {self._shown}: {str(error).strip()}") from error
+            raise HistoryError(f"history {self._shown}: {self._without_password(str(error).strip())}") from None
         return connection
 
     @property
     def _shown(self) -> str:
-        """The URL without a password."""
-        scheme, _, rest = self.url.partition("://")
-        login, at, where = rest.rpartition("@")
-        return f"{scheme}://{login.partition(':')[0]}{at}{where}" if rest else self.url
+        """The URL without a password, and without its query, which may hold one."""
+        if not self._postgres:
+            return self.url
+        parts = urlsplit(self.url)
+        login, at, where = parts.netloc.rpartition("@")
+        return f"{parts.scheme}://{login.partition(':')[0]}{at}{where}{parts.path}"
+
+    def _without_password(self, said: str) -> str:
+        parts = urlsplit(self.url)
+        login = parts.netloc.rpartition("@")[0].partition(":")[2]
+        secrets = {text for text in (login, unquote(login), *parse_qs(parts.query).get("password", ())) if text}
+        for secret in secrets:
+            said = said.replace(secret, "…")
+        return said
 
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         cursor = self._connection.execute(sql.replace("?", "%s") if self._postgres else sql, tuple(values))
@@ -297,7 +326,10 @@ class History:
         """The schema's version; None where the database is empty."""
         tables = self._tables()
         if "poolproof_meta" in tables:
-            return int(self._execute("SELECT schema_version FROM poolproof_meta")[0][0])
+            known = self._execute("SELECT schema_version FROM poolproof_meta")
+            if not known:
+                raise HistoryError(f"history {self._shown}: its schema's version is missing; name another file, this one is left as it is")
+            return int(known[0][0])
         if {"runs", "verdicts", "timings"} & tables or (tables and not self._postgres):
             raise HistoryError(f"history {self._shown}: a database of something else ({', '.join(sorted(tables))}); name another")
         return None

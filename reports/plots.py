@@ -1,5 +1,6 @@
 """The charts of a run: its timings, and those of the runs before it."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,20 +71,22 @@ def of_speed(found: speed.Speed) -> Iterator[Plot]:
         names = words.ordered((entry.timing.series for block in blocks for entry in block.entries), ())
         label = f"Times of {words.plural(len(blocks), 'workload')} on {words.listed(names)}; the table below has the numbers"
         yield Plot(
-            title=setting[0].upper() + setting[1:],
+            title=setting[:1].upper() + setting[1:],
             caption="A mark is the median of a workload's rounds, the bar across it their middle half.",
             chart=charts.intervals(rows, names, label=label),
         )
     for scaling in found.scaling:
         points = [
-            {"series": name, "x": position, "y": seconds * 1e3} for name, line in scaling.lines for position, seconds in line
-        ]  # fmt: skip
+            {"series": name, "x": position, "y": median * 1e3, "low": low * 1e3, "high": high * 1e3}
+            for name, line in scaling.lines
+            for position, median, low, high in line
+        ]
         names = [name for name, _ in scaling.lines]
         axis = "threads" if scaling.family.startswith("threads: ") else scaling.family
         label = f"Time over {axis} of {words.listed(names)}"
         yield Plot(
             title=f"Time over {scaling.family}, {scaling.setting}",
-            caption="Where curves part, so do the algorithms.",
+            caption="Medians in a band of their middle half. Where curves part, so do the algorithms.",
             chart=charts.lines(
                 [("", points)], names, x={"title": axis}, y={"title": "time of one call (ms, logarithmic)", "log": True}, label=label
             ),
@@ -105,8 +108,12 @@ def of_history(past: Past) -> Iterator[Plot]:
             for trend in trends
             for point in trend.points
         ]  # fmt: skip
-        marks = {(when, f"{trend.backend.partition(':')[0]} {version}") for trend in trends for when, version in trend.upgrades}
-        upgrades = [{"created": when, "text": text} for when, text in sorted(marks)]
+        marks = sorted({(when, f"{trend.backend.partition(':')[0]} {version}") for trend in trends for when, version in trend.upgrades})
+        # Several frameworks may have been upgraded before one run: one line, one label.
+        upgrades = [
+            {"created": when, "text": ", ".join(text for _, text in group)}
+            for when, group in itertools.groupby(marks, key=lambda mark: mark[0])
+        ]
         names = [trend.series for trend in trends]
         yield Plot(
             title=f"{workload}, {setting}",

@@ -72,7 +72,7 @@ def templates() -> jinja2.Environment:
     )
     environment.filters["by"] = _by
     for function in (
-        words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval, is_path,
+        is_link, words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval, is_path,
         shown_width, breakable, gates.change, gates.times_of, gates.visible,
     ):  # fmt: skip
         environment.globals[function.__name__] = function
@@ -87,6 +87,11 @@ def _by(rows: Iterable[Any], attribute: str) -> list[tuple[str, list[Any]]]:
 def is_path(name: str) -> bool:
     """Whether a backend's name is a file's or a module's, whose colon begins no variant."""
     return "/" in name or "." in name.partition(":")[0]
+
+
+def is_link(text: str) -> bool:
+    """Whether a text is the address of a page and nothing else."""
+    return re.fullmatch(r"https?://[^\s<>\"'`]+", text) is not None
 
 
 def breakable(text: str) -> Markup:

@@ -93,13 +93,17 @@ class Heat:
     rows: tuple[tuple[str, tuple[HeatCell, ...]], ...]
 
 
+Point = tuple[float, float, float, float]
+"""Where along the family, and the median and the quartiles of the time, in seconds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
     """How the time of each series grows along a family of workloads ("window": 2, 3, 5, ...), or over threads."""
 
     family: str
     setting: str
-    lines: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
+    lines: tuple[tuple[str, tuple[Point, ...]], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,23 +246,25 @@ def _apart(slow: Timing, fast: Timing) -> bool:
 
 
 def _layouts(blocks: Sequence[Block]) -> Iterator[str]:
-    """What the other layout costs a backend, where it costs a lot."""
-    found: dict[tuple[str, str, str, str], list[float]] = {}
+    """What the other layout costs a backend, where it costs a lot, and where it is the other way round."""
+    found: dict[tuple[str, str, str], dict[str, list[tuple[float, str]]]] = {}
     for block in blocks:
         layouts: dict[str, dict[str, Timing]] = {}
         for entry in block.entries:
             layouts.setdefault(entry.timing.backend, {})[entry.timing.layout] = entry.timing
         for backend, timed in layouts.items():
             if {"channels_first", "channels_last"} <= timed.keys():
-                first, last = timed["channels_first"], timed["channels_last"]
-                slow, fast = (first, last) if first.spread.median > last.spread.median else (last, first)
+                slow, fast = sorted(timed.values(), key=lambda timing: -timing.spread.median)
                 if _apart(slow, fast):
-                    key = backend, first.reduction, block.setting, slow.layout
-                    found.setdefault(key, []).append(slow.spread.median / fast.spread.median)
-    for (backend, reduction, setting, slow_layout), ratios in sorted(
-        found.items(), key=lambda item: (-round(statistics.median(item[1]), 3), item[0])
-    ):
-        middle = statistics.median(ratios)
+                    of = found.setdefault((backend, slow.reduction, block.setting), {})
+                    of.setdefault(slow.layout, []).append((slow.spread.median / fast.spread.median, block.workload))
+    told = []
+    for (backend, reduction, setting), by_layout in found.items():
+        slow_layout = max(by_layout, key=lambda layout: (len(by_layout[layout]), sum(ratio for ratio, _ in by_layout[layout])))
+        ratios = [ratio for ratio, _ in by_layout.pop(slow_layout)]
+        others = [one for rest in by_layout.values() for one in rest if one[0] >= WORTH_SAYING]
+        told.append((statistics.median(ratios), backend, reduction, setting, slow_layout, ratios, others))
+    for middle, backend, reduction, setting, slow_layout, ratios, others in sorted(told, key=lambda one: (-round(one[0], 3), one[1:4])):
         if middle < WORTH_SAYING:
             continue
         fast_layout = "channels_last" if slow_layout == "channels_first" else "channels_first"
@@ -266,9 +272,10 @@ def _layouts(blocks: Sequence[Block]) -> Iterator[str]:
         low, high = times(min(ratios)), times(max(ratios))
         reach = f", {low} to {high}" if low != high else ""
         of = f"median of {plural(len(ratios), 'workload')}{reach}" if len(ratios) > 1 else "one workload"
+        but = listed(f"{name}, {times(ratio)}" for ratio, name in sorted(others, reverse=True))
         yield (
             f"{backend} {what} on {SAID[slow_layout]} takes {times(middle)} the time of {fast_layout} here ({setting}; {of}): "
-            "convert once, before the first layer."
+            f"convert once, before the first layer.{f' The other way round on {but}.' if others else ''}"
         )
 
 
@@ -342,28 +349,29 @@ def _warnings(blocks: Iterable[Block], environment: Environment) -> Iterator[str
 
 
 def _families(blocks: Sequence[Block]) -> Iterator[Scaling]:
-    found: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
+    found: dict[tuple[str, str], dict[str, list[Point]]] = {}
     for block in blocks:
         for entry in block.entries:
             timing = entry.timing
             if timing.family and timing.position is not None:
                 lines = found.setdefault((timing.family, block.setting), {})
-                lines.setdefault(timing.series, []).append((timing.position, timing.spread.median))
+                lines.setdefault(timing.series, []).append((timing.position, timing.spread.median, timing.spread.q1, timing.spread.q3))
     yield from _scalings(found)
 
 
 def _threads(blocks: Sequence[Block]) -> Iterator[Scaling]:
-    found: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
+    found: dict[tuple[str, str], dict[str, list[Point]]] = {}
     for block in blocks:
         if not block.threads.isdigit():
             continue
         for entry in block.entries:
             lines = found.setdefault((f"threads: {block.workload}", in_words(block.output, block.device, mode=block.mode)), {})
-            lines.setdefault(entry.timing.series, []).append((float(block.threads), entry.timing.spread.median))
+            spread = entry.timing.spread
+            lines.setdefault(entry.timing.series, []).append((float(block.threads), spread.median, spread.q1, spread.q3))
     yield from _scalings(found)
 
 
-def _scalings(found: dict[tuple[str, str], dict[str, list[tuple[float, float]]]]) -> Iterator[Scaling]:
+def _scalings(found: dict[tuple[str, str], dict[str, list[Point]]]) -> Iterator[Scaling]:
     for (family, setting), lines in found.items():
         long = tuple((name, tuple(sorted(points))) for name, points in sorted(lines.items()) if len(points) > 1)
         if long:

@@ -9,6 +9,10 @@ from reports.render import markdown_code, markdown_text, templates
 from reports.words import listed
 
 
+BESIDE = {"tensorflow": ("keras",), "jax": ("jaxlib",)}
+"""Packages that belong to a framework, and that its maintainers ask about."""
+
+
 class UnknownDivergence(ValueError):
     """No divergence of these records has that id; the message lists those that there are."""
 
@@ -37,5 +41,6 @@ def written(loaded: Loaded, ident: str) -> str:
 
 def _packages(deviation: Deviation, environment: Environment) -> Mapping[str, str]:
     """The packages that a maintainer asks for: the framework's own, and NumPy."""
-    wanted = {name.partition(":")[0] for name in deviation.backends} | {"numpy", "keras", "jaxlib"}
+    frameworks = {name.partition(":")[0] for name in deviation.backends}
+    wanted = frameworks.union({"numpy"}, *(BESIDE.get(name, ()) for name in frameworks))
     return {name: version for name, version in environment.packages.items() if name in wanted}

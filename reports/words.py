@@ -98,7 +98,8 @@ def slug(*parts: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80]
     if plain == text:
         return plain
-    if re.fullmatch(r"[a-z0-9_:. -]+", text) and len(text) <= 80:
+    signed = any(re.match(r"-\d", part) for part in parts)  # the sign is all that tells −1 from 1
+    if re.fullmatch(r"[a-z0-9_:. -]+", text) and len(text) <= 80 and not signed:
         return plain
     digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:6]
     return f"{plain}-{digest}".strip("-")

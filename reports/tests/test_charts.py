@@ -60,3 +60,10 @@ def test_a_chart_takes_its_colours_from_the_page(drawn):
     """Every colour of a chart is one of the page's variables, so that it reads on a light page and on a dark one."""
     colours = set(re.findall(r'(?:fill|stroke)="([^"]+)"', str(drawn)))
     assert colours and all(colour in ("none", "transparent") or colour.startswith("var(--") for colour in colours)
+
+
+def test_no_two_series_look_alike():
+    """Sixteen series, eight colours and eight shapes: each pair of them comes once."""
+    encoded = charts._series([f"s{number}" for number in range(16)], 3)
+    pairs = list(zip(encoded["color"]["scale"]["range"], encoded["shape"]["scale"]["range"], strict=True))
+    assert len(set(pairs)) == 16

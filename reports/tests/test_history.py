@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reports import history, record, summary
-from reports.history import History, HistoryError
+from reports.history import History, HistoryError, machine_of
 from reports.tests import samples
 
 BIN = (
@@ -81,6 +81,22 @@ def test_runs_become_trends(url, tmp_path):
     assert len(past.trends) == 16 and {point.version for point in trend.points} == {"2.13.0"}
     assert [run.created[:10] for run in past.runs] == ["2026-03-01", "2026-03-02", "2026-03-03"]
     assert past.runs[0].states["numpy"] == "conforms" and past.runs[0].states["jax"] == "missing"
+
+
+def test_what_runs_differ_by_is_measured(tmp_path):
+    """How far times go from run to run without a change of version is said from the runs themselves, once there are enough."""
+    with History(str(tmp_path / "runs.sqlite")) as kept:
+        kept.save(_run(tmp_path))
+        assert kept.past(samples.HERE).restless is None
+        kept.save(_run(tmp_path, 1, 1.1))
+        share, steps = kept.past(samples.HERE).restless
+    assert steps == 16 and share == pytest.approx(0.1)
+
+
+def test_a_boot_makes_no_other_machine(tmp_path):
+    """A kernel that keeps some more megabytes for itself leaves the machine what it was."""
+    smaller = dataclasses.replace(samples.HERE, memory=samples.HERE.memory - 2**24)
+    assert machine_of(smaller) == machine_of(samples.HERE) != machine_of(samples.ELSEWHERE)
 
 
 def test_a_run_is_kept_once(url, tmp_path):
@@ -202,7 +218,15 @@ def test_a_read_only_database_can_be_read(tmp_path):
             kept.save(run)
 
 
-@pytest.mark.parametrize("url", ["mysql://host/name", "postgresql://nobody:secret@127.0.0.1:1/none"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://nobody:secret@host/name",
+        "postgresql://nobody:secret@127.0.0.1:1/none",
+        "postgresql://127.0.0.1:1/none?user=nobody&password=secret",
+        "postgresql://127.0.0.1/none?password=secret&port=none",
+    ],
+)
 def test_what_cannot_be_reached_is_named_without_its_password(url):
     """An address that cannot be used raises one error that shows no password."""
     if url.startswith("postgresql"):

@@ -44,6 +44,15 @@ def test_advice_needs_a_difference_that_matters_and_is_sure(slow, spread, said):
     assert any("convert once" in sentence for sentence in told.advice) == said
 
 
+def test_advice_on_layouts_never_contradicts_itself():
+    """A backend's reduction gets one advice on its layout, which names the workloads where it is the other way round."""
+    found = [_timing(layout="channels_first", median=9e-3, workload=name, reduction="max") for name in "ab"]
+    found += [_timing(workload=name, reduction="max") for name in "ab"]
+    found += [_timing(layout="channels_first", workload="c", reduction="max"), _timing(median=4e-3, workload="c", reduction="max")]
+    (advice,) = [sentence for sentence in _told(*found).advice if "convert once" in sentence]
+    assert "takes 9.0× the time of channels_last here" in advice and advice.endswith(" The other way round on c, 4.0×.")
+
+
 @pytest.mark.parametrize(
     "median, said", [(0.4e-3, "torch takes 2.5× the time of torch:compile"), (2.5e-3, "do not compile a pooling on its own")]
 )

@@ -18,7 +18,7 @@ def test_a_report_has_what_a_maintainer_needs(tmp_path):
     parts = [
         "# A NaN in the window of a max is dropped\n", "```python\nimport tensorflow as tf\n", "## Got\n\n```\n1.0\n```",
         "## Expected\n\n```\nnan\n```",
-        "The documentation says: tf.math.maximum: NaN is propagated.", "tensorflow 2.21.0", "seen in: 2.0", "CPython 3.11.7",
+        "The documentation says: tf.math.maximum: NaN is propagated.", "tensorflow 2.21.0", "since 2.0", "CPython 3.11.7",
         "https://github.com/tensorflow/tensorflow/issues/12345",
     ]  # fmt: skip
     assert [part for part in parts if part not in text] == []

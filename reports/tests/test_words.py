@@ -48,6 +48,12 @@ def test_percentages_are_not_rounded_up_to_all(share, text):
     assert words.percent(share) == text
 
 
+def test_a_sign_is_not_lost_in_an_anchor():
+    """Values that differ in their sign alone have anchors of their own, and everyday names keep theirs."""
+    assert words.slug("cell", "numpy", "divisor", "-1") != words.slug("cell", "numpy", "divisor", "1") == "cell-numpy-divisor-1"
+    assert words.slug("cell", "numpy", "values", "-inf") == "cell-numpy-values-inf"
+
+
 @pytest.mark.parametrize("ratio, text", [(12.34, "12×"), (1.26, "1.3×"), (1.04, "1.04×"), (123.4, "123×")])
 def test_ratios_keep_two_digits(ratio, text):
     """A ratio is as precise as it is of use."""
