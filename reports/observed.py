@@ -104,9 +104,10 @@ def grouped(records: Iterable[Record]) -> list[Group]:
 
 
 def full_names(divergence: KnownDivergence) -> list[str]:
-    """The backends that a divergence is about, each with its variant after a colon."""
+    """The backends that a divergence is about, each with its variant after a colon, whichever of them recorded it."""
     variants = divergence.variants
     if not variants or isinstance(variants, str | Mapping) or not isinstance(variants, Iterable):
         variants = [variants] if isinstance(variants, str) else []
-    names = [f"{divergence.backend}:{variant}" if variant else divergence.backend for variant in map(str, variants)]
+    plain = divergence.backend.partition(":")[0] if variants else divergence.backend
+    names = [f"{plain}:{variant}" if variant else plain for variant in map(str, variants)]
     return names or [divergence.backend]

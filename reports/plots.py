@@ -58,8 +58,9 @@ def of_gate(gate: gates.Gate) -> Plot | None:
 
 def of_speed(found: speed.Speed) -> Iterator[Plot]:
     """One plot a setting, with every workload and how far its rounds spread; then times over sizes and over threads."""
-    for setting in dict.fromkeys(block.setting for block in found.blocks):
-        blocks = [block for block in found.blocks if block.setting == setting]
+    told = speed.layers(found.blocks)
+    for setting in dict.fromkeys(block.setting for block in told):
+        blocks = [block for block in told if block.setting == setting]
         rows = [
             {
                 "workload": block.workload, "series": entry.timing.series, "median": entry.timing.spread.median,

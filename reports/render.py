@@ -72,8 +72,8 @@ def templates() -> jinja2.Environment:
     )
     environment.filters["by"] = _by
     for function in (
-        is_link, words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval, is_path,
-        shown_width, breakable, gates.change, gates.times_of, gates.visible,
+        is_link, words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval,
+        is_path, shown_width, breakable, gates.change, gates.times_of, gates.visible,
     ):  # fmt: skip
         environment.globals[function.__name__] = function
     return environment

@@ -73,6 +73,11 @@ class Block:
         """The setting in words, without what nobody said."""
         return in_words(self.output, self.device, self.threads, self.mode)
 
+    @property
+    def family(self) -> str:
+        """The scaling family that it is a step of; "" for a layer of its own."""
+        return next((entry.timing.family for entry in self.entries if entry.timing.family), "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeatCell:
@@ -145,12 +150,17 @@ def told(
     blocks = tuple(_blocks(timings, absent))
     return Speed(
         blocks=blocks,
-        heats=tuple(_heats(blocks)),
-        advice=tuple(_advice(blocks)),
+        heats=tuple(_heats(layers(blocks))),
+        advice=tuple(_advice(layers(blocks))),
         warnings=tuple(_warnings(blocks, environment)),
         scaling=(*_families(blocks), *_threads(blocks)),
         untimed=tuple(untimed),
     )
+
+
+def layers(blocks: Sequence[Block]) -> Sequence[Block]:
+    """The layers of networks, without the steps of scaling families, which have curves; all where there is nothing else."""
+    return [block for block in blocks if not block.family] or blocks
 
 
 def in_words(output: str, device: str = "cpu", threads: str = "", mode: str = "") -> str:

@@ -60,7 +60,7 @@ class Summary:
 
 def summarise(loaded: Loaded) -> Summary:
     """Tell what lies in the folders, one run for each environment, the one with most to say first."""
-    measured = timings.read(loaded.benchmarks, {environment.id for environment in loaded.environments})
+    measured = timings.read(loaded.benchmarks, {environment.id: environment.cpu for environment in loaded.environments})
     environments: dict[str, list[Environment]] = {}
     for environment in (*loaded.environments, *measured.machines):
         environments.setdefault(environment.id, []).append(environment)

@@ -68,13 +68,13 @@ class Measured:
     problems: tuple[Problem, ...] = ()
 
 
-def read(files: Iterable[Path], environments: Iterable[str]) -> Measured:
+def read(files: Iterable[Path], environments: Mapping[str, str]) -> Measured:
     """Read benchmark files; what cannot be read becomes a problem, the rest is kept.
 
-    A benchmark that does not name its environment belongs to the only one that there is, or
-    else to the machine that its file describes.
+    `environments` has the CPU of each by its id. A benchmark that does not name its environment belongs to the only one
+    that there is, unless that has another CPU, or else to the machine that its file describes.
     """
-    known = set(environments)
+    known = dict(environments)
     timings: list[Timing] = []
     machines: dict[str, Environment] = {}
     problems: list[Problem] = []
@@ -91,7 +91,10 @@ def read(files: Iterable[Path], environments: Iterable[str]) -> Measured:
             problems.append(Problem(str(file), 0, f"not pytest-benchmark's JSON: {type(error).__name__}: {error}"))
             continue
         machine = _machine(content)
-        home = next(iter(known)) if len(known) == 1 else machine.id
+        home = machine.id
+        if len(known) == 1:
+            (only, cpu) = next(iter(known.items()))
+            home = only if not machine.cpu or not cpu or machine.cpu == cpu else machine.id
         for number, benchmark in enumerate(benchmarks):
             try:
                 timing = _timing(benchmark, home, str(content.get("datetime", "")))

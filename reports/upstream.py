@@ -8,7 +8,6 @@ from reports.record import Environment, Loaded
 from reports.render import markdown_code, markdown_text, templates
 from reports.words import listed
 
-
 BESIDE = {"tensorflow": ("keras",), "jax": ("jaxlib",)}
 """Packages that belong to a framework, and that its maintainers ask about."""
 

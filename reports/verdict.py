@@ -12,6 +12,7 @@ from reports.speed import Speed
 from reports.words import listed, ordered, plural
 
 MOST_TOLD = 8
+MOST_GRAVE = 2
 ABSENT = ("broken", "missing")
 ORDER = (*ABSENT, *STATES)
 
@@ -70,10 +71,25 @@ def _said(name: str, loading: Loading, asked: int, own: Sequence[Deviation]) -> 
     if loading.status != "loaded" and not asked:
         return loading.status, "is not installed here" if loading.status == "missing" else "could not be loaded"
     if own:
-        return own[0].state, f"{_ways(own)}; it gave {plural(asked, 'answer')}"
+        return own[0].state, f"{_ways(own)}; it gave {plural(asked, 'answer')}{_worst(own)}"
     if asked:
         return "conforms", f"conforms in all of {plural(asked, 'answer')}"
     return "not run", "was loaded, and asked nothing"
+
+
+def _worst(own: Sequence[Deviation]) -> str:
+    """The two gravest of the known ways in plain words, where they are grave: those that most answers of this run met."""
+    grave = [deviation for deviation in own if deviation.known and deviation.state == own[0].state and deviation.state in ("crash", "bug")]
+    told = listed(
+        f"“{deviation.title.rstrip('.')}”{_end(deviation.outcome)}" for deviation in sorted(grave, key=lambda one: -one.seen)[:MOST_GRAVE]
+    )
+    return f". Worst: {told}" if told else ""
+
+
+def _end(outcome: str) -> str:
+    if outcome.startswith("signal:"):
+        return f" ({outcome.removeprefix('signal:')})"
+    return {"hangs": " (hangs)", "returns": " (returns where it must raise)"}.get(outcome, "")
 
 
 def _ways(own: Sequence[Deviation]) -> str:

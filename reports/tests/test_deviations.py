@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports import deviations
+from reports import deviations, observed
 from reports.observed import grouped
 from reports.record import KnownDivergence, Tally
 from reports.tests import samples
@@ -33,6 +33,13 @@ def test_a_failed_law_without_a_case_is_told():
     tally = Tally(law="l", claim="It holds.", backend="numpy", status="failed", message="returned a list")
     (found,) = _told([], tallies=[tally])
     assert (found.state, found.title, found.message, found.smallest) == ("diverges", "It holds.", "returned a list", "")
+
+
+@pytest.mark.parametrize("recorder", ["tensorflow", "tensorflow:xla"])
+def test_a_variant_that_records_a_row_is_named_once(recorder):
+    """Whichever variant recorded a row, the backends that it is about have their variant once in their names."""
+    line = KnownDivergence(id="x", backend=recorder, variants=["", "xla"], verdict="bug")
+    assert observed.full_names(line) == ["tensorflow", "tensorflow:xla"]
 
 
 def test_a_known_deviation_names_the_variants_that_ran():

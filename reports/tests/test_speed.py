@@ -14,7 +14,7 @@ def measured(tmp_path):
     """The sample's timings."""
     file = tmp_path / "bench-1.json"
     file.write_text(json.dumps(samples.benchmarks()))
-    return timings.read([file], [samples.HERE.id]).timings
+    return timings.read([file], {samples.HERE.id: samples.HERE.cpu}).timings
 
 
 def _timing(backend="torch", layout="channels_last", median=1e-3, spread=0.001, **fields):

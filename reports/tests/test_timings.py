@@ -29,14 +29,14 @@ def test_a_real_file_of_pytest_benchmark_is_read(tmp_path):
     # Under xdist pytest-benchmark times nothing, and a worker's children would take themselves for workers.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120, env=alone)
-    (timing,) = timings.read([tmp_path / "bench-1.json"], ["aaaa"]).timings
+    (timing,) = timings.read([tmp_path / "bench-1.json"], {"aaaa": ""}).timings
     assert (timing.workload, timing.backend, timing.layout, timing.environment) == ("sum", "python", "channels_last", "aaaa")
     assert timing.spread.rounds == 9 and timing.spread.low is not None and timing.spread.median > 0
 
 
 def test_what_is_compared_is_told_apart(tmp_path):
     """Each benchmark becomes one timing, with the share of the copy bandwidth that it reached."""
-    measured = timings.read([_written(tmp_path, samples.benchmarks())], [samples.HERE.id])
+    measured = timings.read([_written(tmp_path, samples.benchmarks())], {samples.HERE.id: samples.HERE.cpu})
     fast = next(one for one in measured.timings if one.series == "torch channels_last" and one.workload == "resnet50.stem")
     assert len(measured.timings) == 16 and measured.problems == () and measured.machines == ()
     assert fast.fraction == pytest.approx(8_000_000 / 1e-3 / 10e9) and fast.setting == ("values", "cpu", "2", "")
@@ -55,7 +55,7 @@ def test_what_is_compared_is_told_apart(tmp_path):
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path, content, line, said):
     """A truncated or foreign file is named, with its line where there is one."""
     file = _written(tmp_path, content)
-    (problem,) = timings.read([file], []).problems
+    (problem,) = timings.read([file], {}).problems
     assert (problem.file, problem.line) == (str(file), line) and said in problem.message
 
 
@@ -64,7 +64,7 @@ def test_a_time_that_is_none_costs_only_its_benchmark(tmp_path, data):
     """A time that is not positive is a problem; the other benchmarks of the file are kept."""
     content = samples.benchmarks()
     content["benchmarks"][0]["stats"]["data"] = data
-    measured = timings.read([_written(tmp_path, content)], [samples.HERE.id])
+    measured = timings.read([_written(tmp_path, content)], {samples.HERE.id: samples.HERE.cpu})
     assert len(measured.timings) == 15 and "benchmark test_forward" in measured.problems[0].message
 
 
@@ -73,15 +73,22 @@ def test_without_rounds_the_summary_serves(tmp_path):
     content = samples.benchmarks()
     content["benchmarks"] = content["benchmarks"][:1]
     del content["benchmarks"][0]["stats"]["data"]
-    (timing,) = timings.read([_written(tmp_path, content)], [samples.HERE.id]).timings
+    (timing,) = timings.read([_written(tmp_path, content)], {samples.HERE.id: samples.HERE.cpu}).timings
     assert timing.spread.median == 1.6e-3 and timing.spread.low is None
 
 
 @pytest.mark.parametrize(
-    "known, home", [([], "bench-host-AMD EPYC-3.11.7"), (["only"], "only"), (["one", "two"], "bench-host-AMD EPYC-3.11.7")]
+    "known, home",
+    [
+        ({}, "bench-host-AMD EPYC-3.11.7"),
+        ({"only": ""}, "only"),
+        ({"only": "AMD EPYC"}, "only"),
+        ({"only": "Neoverse-V2"}, "bench-host-AMD EPYC-3.11.7"),
+        ({"one": "", "two": ""}, "bench-host-AMD EPYC-3.11.7"),
+    ],
 )
 def test_a_benchmark_without_environment_finds_a_home(tmp_path, known, home):
-    """A benchmark that names no environment belongs to the only one, or else to the machine that its file describes."""
+    """A benchmark that names no environment belongs to the only one on its CPU, or else to the machine that its file describes."""
     content = samples.benchmarks()
     content["benchmarks"] = content["benchmarks"][:1]
     del content["benchmarks"][0]["extra_info"]["environment"]
