@@ -91,7 +91,11 @@ def _report(loaded: record.Loaded, folders: Sequence[Path], chosen: argparse.Nam
     page, problems = render.html(told, folders, made, pasts)
     output.mkdir(parents=True, exist_ok=True)
     # A lone surrogate, which a message may hold, has no UTF-8: it is written out as \udXXX.
-    for name, text in (("index.html", page), ("summary.md", render.markdown(told, made)), ("tables.json", render.tables(told))):
+    for name, text in (
+        ("index.html", page),
+        ("summary.md", render.markdown(told, made)),
+        ("tables.json", render.tables(told, problems, pasts)),
+    ):
         (output / name).write_bytes(text.encode("utf-8", "backslashreplace"))
     for problem in (*told.problems, *problems):
         print(f"{problem.file}{f':{problem.line}' if problem.line else ''}: {problem.message}", file=sys.stderr)

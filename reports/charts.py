@@ -127,7 +127,7 @@ def lines(
         facet = {"field": "panel", "type": "nominal", "sort": titles, "title": None}
         return {"data": {"values": values}, "facet": facet, "columns": columns, "spec": one}
 
-    across = min(3, len(panels))
+    across = 2 if len(panels) == 4 else min(3, len(panels))
     return _both(spec(640 if across == 1 else 780 // across - 10, across), spec(270, 1), label)
 
 

@@ -72,7 +72,8 @@ def templates() -> jinja2.Environment:
     )
     environment.filters["by"] = _by
     for function in (
-        is_link, words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval,
+        is_link,
+        words.slug, words.count, words.plural, words.duration, words.times, words.percent, words.significant, words.listed, speed.interval,
         is_path, shown_width, breakable, gates.change, gates.times_of, gates.visible,
     ):  # fmt: skip
         environment.globals[function.__name__] = function
@@ -110,18 +111,38 @@ def shown_width(row: Sequence[Picture], _: Picture) -> int:
 def html(summary: Summary, folders: Sequence[Path], made: str, pasts: Mapping[str, Past] | None = None) -> tuple[str, list[Problem]]:
     """The whole page, under 5 MB, and what of the experiments' files could not be drawn.
 
-    `pasts` are what a history knows of each environment, by id. A page that would be larger leaves out pictures first, and says so.
+    `pasts` are what a history knows of each environment, by id. A page that would be larger leaves out pictures first, then further
+    cases, and says so.
     """
-    for pictures, cut in ((True, ""), (False, "Pictures were left out: with them the page would be larger than 5 MB.")):
+    for pictures, cut in (
+        (True, ""),
+        (False, "Pictures were left out: with them the page would be larger than 5 MB."),
+        (False, "Pictures, and all but the smallest case of each deviation, were left out: with them the page would be larger than 5 MB."),
+    ):
         views, problems = [], []
+        lean = cut.startswith("Pictures, and")
         for run in summary.runs:
-            view, wrong = _view(run, folders, pictures, (pasts or {}).get(run.environment.id))
+            view, wrong = _view(_lean(run) if lean else run, folders, pictures, (pasts or {}).get(run.environment.id))
             views.append(view)
             problems += wrong
         page = _page(summary, views, [*summary.problems, *problems], made, cut)
-        if len(page.encode("utf-8", "backslashreplace")) < MOST_HTML:
+        size = len(page.encode("utf-8", "backslashreplace"))
+        if size < MOST_HTML:
             break
+    else:
+        text = f"the page has {words.size(size)}, and 5 MB are what it may have: report fewer backends or folders at once"
+        problems.append(Problem("index.html", 0, text))
     return page, problems
+
+
+def _lean(run: Run) -> Run:
+    """A run without the further cases of its deviations, and without the cells' examples."""
+    blocks = {
+        name: tuple(dataclasses.replace(row, cells=tuple(dataclasses.replace(cell, examples=()) for cell in row.cells)) for row in rows)
+        for name, rows in run.matrix.blocks.items()
+    }
+    deviations = tuple(dataclasses.replace(deviation, others=()) for deviation in run.deviations)
+    return dataclasses.replace(run, matrix=dataclasses.replace(run.matrix, blocks=blocks), deviations=deviations)
 
 
 def _page(summary: Summary, views: Sequence[View], problems: Sequence[Problem], made: str, cut: str) -> str:
@@ -331,13 +352,14 @@ def markdown_code(value: object, language: str = "") -> Markup:
     return Markup(f"{fence}{language}\n{text}\n{fence}")
 
 
-def tables(summary: Summary) -> str:
-    """Every table as JSON, for other tools."""
+def tables(summary: Summary, problems: Sequence[Problem] = (), pasts: Mapping[str, Past] | None = None) -> str:
+    """Every table as JSON, for other tools; `problems` are those beside the summary's own, `pasts` as for `html`."""
     values = {
         "schema": TABLES_SCHEMA,
         "runs": [_plain(run) for run in summary.runs],
         "gates": [_plain(gate) for gate in summary.gates],
-        "problems": [problem._asdict() for problem in summary.problems],
+        "history": {ident: _plain(past) for ident, past in (pasts or {}).items()},
+        "problems": [problem._asdict() for problem in (*summary.problems, *problems)],
     }
     return json.dumps(values, indent=1, allow_nan=False)
 

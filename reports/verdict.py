@@ -80,9 +80,8 @@ def _said(name: str, loading: Loading, asked: int, own: Sequence[Deviation]) -> 
 def _worst(own: Sequence[Deviation]) -> str:
     """The two gravest of the known ways in plain words, where they are grave: those that most answers of this run met."""
     grave = [deviation for deviation in own if deviation.known and deviation.state == own[0].state and deviation.state in ("crash", "bug")]
-    told = listed(
-        f"“{deviation.title.rstrip('.')}”{_end(deviation.outcome)}" for deviation in sorted(grave, key=lambda one: -one.seen)[:MOST_GRAVE]
-    )
+    grave.sort(key=lambda deviation: -deviation.seen)
+    told = listed(f"“{deviation.title.rstrip('.')}”{_end(deviation.outcome)}" for deviation in grave[:MOST_GRAVE])
     return f". Worst: {told}" if told else ""
 
 

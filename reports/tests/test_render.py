@@ -220,3 +220,13 @@ def test_tables_are_strict_json(tmp_path):
         "porting",
     } <= set(run)
     assert run["experiments"][0]["numbers"]["drift"]["value"] == "nan"
+
+
+def test_a_page_that_is_still_too_large_keeps_the_smallest_cases_alone(tmp_path, monkeypatch):
+    """Where leaving out pictures is not enough, further cases go as well; what does not fit even then is a problem that says so."""
+    samples.whole_run(tmp_path)
+    whole, told = _page(tmp_path)
+    monkeypatch.setattr(render, "MOST_HTML", len(whole.encode()) // 4)
+    page, problems = render.html(told, [tmp_path], "Made now")
+    assert "all but the smallest case of each deviation, were left out" in page and len(page) < len(whole)
+    assert any(problem.file == "index.html" and "5 MB are what it may have" in problem.message for problem in problems)
