@@ -106,7 +106,7 @@ def run_here(framework: str, folder: Path) -> None:
     names: dict[str, Any] = {"np": np}
     exec(FRAMEWORKS[framework], names)
     if framework == "onnx":
-        names |= {name: _operator(name) for name in ("AveragePool", "Div", "GlobalAveragePool", "LpPool", "MaxPool", "Mod", "Mul")}
+        names |= {name: _operator(name) for name in OPERATORS}
     module, function = {
         "torch": ("torch", "tensor"),
         "tensorflow": ("tf", "constant"),
@@ -151,6 +151,7 @@ def _operator(name: str) -> Any:
     return call
 
 
+OPERATORS = ("AveragePool", "Div", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "MaxPool", "Mod", "Mul")
 OPSET = 22
 """The newest of pooling: ceil mode and LpPool are what the table says from here on."""
 

@@ -30,6 +30,13 @@ def overhang(n, k, s, p):  # what ceil mode reads past the padding
     last -= last * s >= n + p  # a window that would start in the padding is dropped
     return max(0, last * s + k - n - 2 * p)
 """
+BINS = "def bins(n, o):\n    return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]\n"
+LOWER = SAME.replace("after", "before").replace("total // 2, total - total // 2", "total - total // 2, total // 2")
+EXACT = (
+    "def sums(t):  # avg_pool2d would round the counts: a convolution with ones adds them exactly\n"
+    "    ones = tf.eye(t.shape[3], batch_shape=[3, 3])\n"
+    '    return tf.nn.conv2d(tf.pad(t, past), ones, 2, "VALID")\n'
+)
 CODE = """\
 def sums(x, window, strides, pads):
     return jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 1, *window), (1, 1, *strides), ((0, 0), (0, 0), *pads))
@@ -81,11 +88,9 @@ WAYS = (
         {
             "onnx": 'y = MaxPool(x, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_LOWER")',
             "jax": 'y = jax.lax.reduce_window(x, -math.inf, jax.lax.max, (1, 1, 3, 3), (1, 1, 2, 2), "SAME_LOWER")',
-            "torch": SAME.replace("after", "before").replace("total // 2, total - total // 2", "total - total // 2, total // 2")
-            + "(top, bottom), (left, right) = same(x.shape[2], 3, 2), same(x.shape[3], 3, 2)\n"
+            "torch": LOWER + "(top, bottom), (left, right) = same(x.shape[2], 3, 2), same(x.shape[3], 3, 2)\n"
             "y = F.max_pool2d(F.pad(x, (left, right, top, bottom), value=-math.inf), 3, 2)",
-            "tensorflow": SAME.replace("after", "before").replace("total // 2, total - total // 2", "total - total // 2, total // 2")
-            + "y = tf.nn.max_pool2d(x, 3, 2, [[0, 0], same(x.shape[1], 3, 2), same(x.shape[2], 3, 2), [0, 0]])",
+            "tensorflow": LOWER + "y = tf.nn.max_pool2d(x, 3, 2, [[0, 0], same(x.shape[1], 3, 2), same(x.shape[2], 3, 2), [0, 0]])",
         },
     ),
     _way(
@@ -224,12 +229,9 @@ WAYS = (
         Average(), Adaptive(output_size=(2, 3)), "torch",
         {
             "torch": "y = F.adaptive_avg_pool2d(x, (2, 3))",
-            "tensorflow": "def bins(n, o):\n    return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]\n"
-            "y = tf.stack([tf.stack([tf.reduce_mean(x[:, a:b, c:d], [1, 2]) for c, d in bins(x.shape[2], 3)], 1) for a, b in bins(x.shape[1], 2)], 1)",
-            "jax": "def bins(n, o):\n    return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]\n"
-            "y = jnp.stack([jnp.stack([x[:, :, a:b, c:d].mean((2, 3)) for c, d in bins(x.shape[3], 3)], 2) for a, b in bins(x.shape[2], 2)], 2)",
-            "onnx": "def bins(n, o):\n    return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]\n"
-            "y = np.concatenate([np.concatenate([GlobalAveragePool(x[:, :, a:b, c:d]) for c, d in bins(x.shape[3], 3)], 3) for a, b in bins(x.shape[2], 2)], 2)",
+            "tensorflow": BINS + "y = tf.stack([tf.stack([tf.reduce_mean(x[:, a:b, c:d], [1, 2]) for c, d in bins(x.shape[2], 3)], 1) for a, b in bins(x.shape[1], 2)], 1)",
+            "jax": BINS + "y = jnp.stack([jnp.stack([x[:, :, a:b, c:d].mean((2, 3)) for c, d in bins(x.shape[3], 3)], 2) for a, b in bins(x.shape[2], 2)], 2)",
+            "onnx": BINS + "y = np.concatenate([np.concatenate([GlobalAveragePool(x[:, :, a:b, c:d]) for c, d in bins(x.shape[3], 3)], 3) for a, b in bins(x.shape[2], 2)], 2)",
         },
         notes={"onnx": "No operator: one slice and one GlobalAveragePool a bin, joined by Concat. Where the size divides the side it is AveragePool."},
     ),
@@ -243,6 +245,86 @@ WAYS = (
             "jax": "y = x.mean((2, 3), keepdims=True)",
             "onnx": "y = GlobalAveragePool(x)",
         },
+    ),
+    _way(
+        "average-same-lower",
+        "Average, 3×3, stride 2, SAME_LOWER: the odd pad before, padding is not counted",
+        Average(), Sliding(kernel=(3, 3), stride=(2, 2), padding="same_lower"), "onnx",
+        {
+            "onnx": 'y = AveragePool(x, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_LOWER")',
+            "torch": LOWER + "(top, bottom), (left, right) = same(x.shape[2], 3, 2), same(x.shape[3], 3, 2)\n"
+            "def sums(t):\n    return F.avg_pool2d(F.pad(t, (left, right, top, bottom)), 3, 2, divisor_override=1)\n"
+            "y = sums(x) / sums(torch.ones_like(x[:1, :1]))",
+            "jax": CODE + 'pads = jax.lax.padtype_to_pads(x.shape[2:], (3, 3), (2, 2), "SAME_LOWER")\n'
+            "y = sums(x, (3, 3), (2, 2), pads) / sums(jnp.ones_like(x[:1, :1]), (3, 3), (2, 2), pads)",
+            "tensorflow": LOWER + "past = [[0, 0], same(x.shape[1], 3, 2), same(x.shape[2], 3, 2), [0, 0]]\n"
+            + EXACT + "y = sums(x) / sums(tf.ones_like(x[:1, ..., :1]))",
+        },
+    ),
+    _way(
+        "average-ceil",
+        "Average, 3×3, stride 2, ceil mode: what overhangs is not counted",
+        Average(), Sliding(kernel=(3, 3), stride=(2, 2), ceil_mode=True), "torch onnx",
+        {
+            "torch": "y = F.avg_pool2d(x, 3, 2, ceil_mode=True)",
+            "onnx": "y = AveragePool(x, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)",
+            "jax": CODE + OVERHANG + "beyond = [(0, overhang(n, 3, 2, 0)) for n in x.shape[2:]]\n"
+            "y = sums(x, (3, 3), (2, 2), beyond) / sums(jnp.ones_like(x[:1, :1]), (3, 3), (2, 2), beyond)",
+            "tensorflow": OVERHANG + "past = [[0, 0], [0, overhang(x.shape[1], 3, 2, 0)], [0, overhang(x.shape[2], 3, 2, 0)], [0, 0]]\n"
+            + EXACT + "y = sums(x) / sums(tf.ones_like(x[:1, ..., :1]))",
+        },
+    ),
+    _way(
+        "max-adaptive",
+        "Adaptive max to 2×3, whatever the sides",
+        Max(), Adaptive(output_size=(2, 3)), "torch",
+        {
+            "torch": "y = F.adaptive_max_pool2d(x, (2, 3))",
+            "tensorflow": BINS
+            + "y = tf.stack([tf.stack([tf.reduce_max(x[:, a:b, c:d], [1, 2]) for c, d in bins(x.shape[2], 3)], 1) for a, b in bins(x.shape[1], 2)], 1)",
+            "jax": BINS + "y = jnp.stack([jnp.stack([x[:, :, a:b, c:d].max((2, 3)) for c, d in bins(x.shape[3], 3)], 2) for a, b in bins(x.shape[2], 2)], 2)",
+            "onnx": BINS
+            + "y = np.concatenate([np.concatenate([GlobalMaxPool(x[:, :, a:b, c:d]) for c, d in bins(x.shape[3], 3)], 3) for a, b in bins(x.shape[2], 2)], 2)",
+        },
+        notes={"onnx": "No operator: one slice and one GlobalMaxPool a bin, joined by Concat."},
+    ),
+    _way(
+        "max-global",
+        "Global max",
+        Max(), Global(), "torch tensorflow jax onnx",
+        {
+            "torch": "y = F.adaptive_max_pool2d(x, 1)",
+            "tensorflow": "y = tf.reduce_max(x, [1, 2], keepdims=True)",
+            "jax": "y = x.max((2, 3), keepdims=True)",
+            "onnx": "y = GlobalMaxPool(x)",
+        },
+    ),
+    _way(
+        "max-1d-same",
+        "Max, 1-D, window 4, stride 2, SAME (audio)",
+        Max(), Sliding(kernel=(4,), stride=(2,), padding="same_upper"), "tensorflow jax onnx",
+        {
+            "tensorflow": 'y = tf.nn.max_pool1d(x, 4, 2, "SAME")',
+            "torch": SAME + "y = F.max_pool1d(F.pad(x, same(x.shape[2], 4, 2), value=-math.inf), 4, 2)",
+            "jax": 'y = jax.lax.reduce_window(x, -math.inf, jax.lax.max, (1, 1, 4), (1, 1, 2), "SAME")',
+            "onnx": 'y = MaxPool(x, kernel_shape=[4], strides=[2], auto_pad="SAME_UPPER")',
+        },
+        shapes=((2, 3, 9), (1, 2, 8), (1, 1, 5)),
+    ),
+    _way(
+        "average-3d-same",
+        "Average, 3-D, 2×3×3, stride 2, SAME (video): padding is not counted",
+        Average(), Sliding(kernel=(2, 3, 3), stride=(2, 2, 2), padding="same_upper"), "tensorflow onnx",
+        {
+            "tensorflow": 'y = tf.nn.avg_pool3d(x, [2, 3, 3], 2, "SAME")',
+            "onnx": 'y = AveragePool(x, kernel_shape=[2, 3, 3], strides=[2, 2, 2], auto_pad="SAME_UPPER")',
+            "torch": SAME + "pads = [same(n, k, 2) for n, k in zip(x.shape[2:], (2, 3, 3))]\n"
+            "def sums(t):\n    return F.avg_pool3d(F.pad(t, (*pads[2], *pads[1], *pads[0])), (2, 3, 3), 2, divisor_override=1)\n"
+            "y = sums(x) / sums(torch.ones_like(x[:1, :1]))",
+            "jax": CODE + 'pads = jax.lax.padtype_to_pads(x.shape[2:], (2, 3, 3), (2, 2, 2), "SAME")\n'
+            "y = sums(x, (2, 3, 3), (2, 2, 2), pads) / sums(jnp.ones_like(x[:1, :1]), (2, 3, 3), (2, 2, 2), pads)",
+        },
+        shapes=((2, 3, 4, 7, 8), (1, 2, 3, 6, 5), (1, 1, 1, 9, 9)),
     ),
     _way(
         "lp",
