@@ -28,6 +28,7 @@ from hypothesis.strategies import SearchStrategy
 from backends import text
 from backends.compare import Nonconformity
 from backends.interface import Case, Unsupported
+from backends.process import TimedOut
 from properties import subject
 from properties.strategies import MOST_TAPS, askable, cases, count_taps, stack_of
 from properties.subject import Misbehaved, Subject
@@ -141,6 +142,7 @@ class Trial:
         self.backend.tally = subject.Tally()
         self.failed: tuple[Case, AssertionError] | None = None
         self.started = time.perf_counter()
+        self.hung = ""
         self._shortest: dict[tuple[str, ...], int] = {}
 
     def put(self, case: Case) -> None:
@@ -160,6 +162,8 @@ class Trial:
             self._filter("not what the law is about")
         self.backend.excused.clear()
         try:
+            if self.hung and text.write(case) != self.hung:
+                return  # shrinking a case that hangs would wait for each smaller one as well
             self.law.claim(self.backend, case)
         except Unsupported as reason:
             self._filter(str(reason))
@@ -167,6 +171,8 @@ class Trial:
             if self.failed is None:
                 self._record(case, error)
             self.failed = case, error
+            if isinstance(error.__cause__, TimedOut):
+                self.hung = text.write(case)
             raise LawBroken(self._explain(case, error)) from error
         tally.compared += 1
         self._record(case, None)

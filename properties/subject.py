@@ -13,9 +13,13 @@ from backends import UnknownBackend, oracle, text
 from backends.answer import Raised, observe
 from backends.compare import Nonconformity
 from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
-from backends.process import Remote, RemoteError, RemoteFailure
+from backends.process import Remote, RemoteError, RemoteFailure, TimedOut
 from backends.spec import Average, Lp, Sliding
 from properties.divergence import Divergence, Mended, ends, mend
+
+
+LEAST_PATIENCE = 5.0
+"""Seconds for an answer after one that did not come, or ten times the slowest that did."""
 
 
 class Misbehaved(AssertionError):
@@ -60,6 +64,7 @@ class Subject:
         self.tally = Tally()
         self.excused: Counter[str] = Counter()
         self.last: Mended | None = None
+        self.slowest = 0.0
 
     @property
     def name(self) -> str:
@@ -109,8 +114,10 @@ class Subject:
                 raise Unsupported(f"not in its capabilities: {outside}")
         elif reason := refusal(self.backend, case):
             raise Unsupported(reason)
+        started = time.perf_counter()
         try:
             answer = self.backend.ask(case, heed_gap=True) if isinstance(self.backend, Remote) else observe(self.backend, case)
+            self.slowest = max(self.slowest, time.perf_counter() - started)
         except (Unsupported, MemoryError):
             raise
         except Raised as raised:
@@ -123,10 +130,13 @@ class Subject:
         except (RemoteError, RemoteFailure) as error:
             if row := ends(case, getattr(error, "outcome", "raises"), self.divergences):
                 return self._in_place_of(case, row)
+            if isinstance(error, TimedOut) and isinstance(self.backend, Remote):
+                # What hung once will hang again, and each time costs all the patience there is.
+                self.backend.time_limit = min(self.backend.time_limit, max(LEAST_PATIENCE, 10 * self.slowest))
             raise Misbehaved(str(error), status=error.status) from error
         if answer.faults:
             raise Misbehaved("; ".join(answer.faults), status="diverges")
-        return self._mended(case, answer.value)
+        return self.mended(case, answer.value)
 
     def recorded(self, case: Case) -> np.ndarray:
         """The values of a case, computed while a gradient is recorded, with what is known to deviate mended.
@@ -145,7 +155,7 @@ class Subject:
             values = offered(case)
         except (RemoteError, RemoteFailure) as error:
             raise Misbehaved(f"with a gradient recorded: {error}", status=error.status) from error
-        return self._mended(case, values)
+        return self.mended(case, values)
 
     def beside(self, address: str | None = None, **environment: str) -> "Subject":
         """Another backend, or this one in another environment, in a process of its own.
@@ -160,7 +170,12 @@ class Subject:
             raise Unsupported(f"{self.backend.name} lives in this process alone: {error}") from error
         return Subject(other, self.every, address=address or self.address)
 
-    def _mended(self, case: Case, actual: Any) -> np.ndarray:
+    def mended(self, case: Case, actual: Any) -> np.ndarray:
+        """An answer to a case, with what is known to deviate put right.
+
+        Raises:
+            Nonconformity: it is no array.
+        """
         if not isinstance(actual, np.ndarray):
             raise Nonconformity(f"fetch returned {type(actual).__name__}: expected a NumPy array", kind="type")
         mended = mend(case, actual, self.divergences)

@@ -14,7 +14,7 @@ from backends.interface import Case
 from backends.process import Remote
 from backends.spec import Max, PoolSpec, Sliding
 from properties.laws import REGISTRY, Budget, LawBroken, Trial, law
-from properties.subject import Subject, question
+from properties.subject import LEAST_PATIENCE, Subject, question
 from properties.tests import strangers
 from reports.record import Writer, load
 
@@ -158,3 +158,16 @@ def test_a_law_needs_a_claim() -> None:
 def test_questions_name_the_values(x: np.ndarray, says: str) -> None:
     """What hurts in an input is among the attributes of its question."""
     assert question(Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 1))), x=x))["values"] == says
+
+
+def test_a_backend_that_hangs_is_waited_for_seldom() -> None:
+    """After the first answer that does not come a law asks that case alone again, with less patience, and names it."""
+    with Remote(f"{HERE}:Hangs", time_limit=8) as remote:
+        one = Trial(REGISTRY["values"], Subject(remote), None, Budget(seconds=60))
+        asked = []
+        ask = remote.ask
+        remote.ask = lambda case, **heed: asked.append(text.write(case)) or ask(case, **heed)
+        with pytest.raises(LawBroken, match="no answer within"):
+            one.law.test(one, QUICK)
+    assert len(set(asked)) == 1 and len(asked) <= 4
+    assert remote.time_limit == LEAST_PATIENCE
