@@ -17,7 +17,6 @@ from backends.process import Remote, RemoteError, RemoteFailure, TimedOut
 from backends.spec import Average, Lp, Sliding
 from properties.divergence import Divergence, Mended, ends, mend
 
-
 LEAST_PATIENCE = 5.0
 """Seconds for an answer after one that did not come, or ten times the slowest that did."""
 
