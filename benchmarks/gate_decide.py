@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from benchmarks import gate_findings
 from benchmarks.gate_calibration import Calibration
 from benchmarks.gate_data import Pair, Run
-from benchmarks.gate_statistics import Rule, Sample, detectable, holm, interval, least_visible, p_above, p_moved, sample
+from benchmarks.gate_statistics import Rule, Sample, detectable, holm, interval, least_visible, p_above, p_above_known, p_moved, sample
 from benchmarks.gate_verdict import Finding, Judgement, Verdict, percent
 
 LOOKS = 2
@@ -175,9 +175,21 @@ def _needed(one: Measured, calibration: Calibration | None, rule: Rule, *, scree
 
 
 def _suspect(given: Sample, one: Measured, calibration: Calibration | None, rule: Rule) -> bool:
-    """Maybe slower: a p that is small by itself, and a good part of the threshold."""
-    needed = _needed(one, calibration, rule, screening=one.stage == 0)
-    return p_above(given, math.log1p(rule.delta)) < rule.screen_p and given.mean > rule.screen_share * needed
+    """Maybe slower: a p that is small by itself, and a good part of the threshold.
+
+    Screening, which decides nothing, takes the calibrated noise and the median too: an odd pair must not hide a slowdown.
+    After the first confirmation whatever may still reach the threshold is measured once more.
+    """
+    least = rule.screen_share * _needed(one, calibration, rule, screening=one.stage == 0)
+    if one.stage == 1:
+        return given.mean > least
+    delta = math.log1p(rule.delta)
+    suspect = p_above(given, delta) < rule.screen_p and given.mean > least
+    known = calibration.deviation(one.workload) if calibration else None
+    if suspect or one.stage or known is None:
+        return suspect
+    most = max(given.mean, given.median)
+    return most > least and p_above_known(most, given.number, delta, known) < rule.screen_p
 
 
 def _red(one: Measured, p: float, calibration: Calibration | None, rule: Rule) -> bool:

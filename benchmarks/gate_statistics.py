@@ -19,7 +19,8 @@ class Rule:
 
     `delta` is what layout in memory alone can do: the hypothesis is that a workload is no slower than that. `threshold`
     is the least effect that is worth a red run. `pairs` are those of screening, confirmation, and the ones after that.
-    A workload is confirmed where screening gives p under `screen_p` and more than `screen_share` of the threshold.
+    A workload is confirmed where screening gives p under `screen_p` and more than `screen_share` of the threshold, by the pairs' own
+    spread or by the calibrated one, which an odd pair does not widen; it is measured once more while more than that share is left.
     """
 
     alpha: float = 0.01
@@ -85,6 +86,13 @@ def p_above(given: Sample, delta: float) -> float:
     if given.error == 0:
         return 0.0 if given.mean > delta else 1.0
     return float(special.stdtr(given.number - 1, (delta - given.mean) / given.error))
+
+
+def p_above_known(effect: float, number: int, delta: float, deviation: float) -> float:
+    """The same of an effect in `number` pairs whose deviation is known from other runs: the normal test."""
+    if deviation == 0:
+        return 0.0 if effect > delta else 1.0
+    return float(special.ndtr((delta - effect) * math.sqrt(number) / deviation))
 
 
 def p_moved(given: Sample, delta: float) -> float:

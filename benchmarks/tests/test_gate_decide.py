@@ -125,6 +125,19 @@ def test_only_what_looks_slower_is_confirmed():
     assert suspicious(measured, calibration(names="abc")) == ("a",)
 
 
+@pytest.mark.parametrize("odd, center, again", [(-0.3, 0.06, ("a",)), (-0.3, 0.0, ()), (0.06, 0.06, ("a",))])
+def test_an_odd_pair_hides_no_slowdown(odd, center, again):
+    """One pair far off the five others, which widens their own spread, keeps no slow workload from being measured again."""
+    assert suspicious(pairs("a", [*spread(center, 5), odd]), calibration()) == again
+
+
+@pytest.mark.parametrize("mean, again", [(0.022, ("a",)), (0.015, ())])
+def test_what_spreads_widely_is_measured_once_more(mean, again):
+    """After confirmation a wide spread is no acquittal: what may still reach the threshold has ten more pairs."""
+    measured = [*pairs("a", spread(0.08, 6)), *pairs("a", spread(mean, 10, 0.05), 1)]
+    assert suspicious(measured, calibration()) == again
+
+
 @pytest.mark.parametrize(
     "stages, again",
     [
