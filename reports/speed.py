@@ -266,8 +266,8 @@ def _layouts(blocks: Sequence[Block]) -> Iterator[str]:
             if {"channels_first", "channels_last"} <= timed.keys():
                 slow, fast = sorted(timed.values(), key=lambda timing: -timing.spread.median)
                 if _apart(slow, fast):
-                    of = found.setdefault((backend, slow.reduction, block.setting), {})
-                    of.setdefault(slow.layout, []).append((slow.spread.median / fast.spread.median, block.workload))
+                    sides = found.setdefault((backend, slow.reduction, block.setting), {})
+                    sides.setdefault(slow.layout, []).append((slow.spread.median / fast.spread.median, block.workload))
     told = []
     for (backend, reduction, setting), by_layout in found.items():
         slow_layout = max(by_layout, key=lambda layout: (len(by_layout[layout]), sum(ratio for ratio, _ in by_layout[layout])))
