@@ -38,6 +38,8 @@ Claim = Callable[[Subject, Case], None]
 
 SHOWN = 300
 """Characters of a case up to which a reader looks at it, so that code for it is worth its room."""
+READ = 2000
+"""Characters of such code that are worth it."""
 
 
 class LawBroken(AssertionError):
@@ -240,18 +242,19 @@ class Trial:
                 law=self.law.name, case=written, backend=backend.name, version=backend.version, device=backend.device,
                 status=status, expected=expected, actual=actual, bound=bound, message=str(error) if error else "",
                 divergence=",".join(sorted(known)) if known and not error else None,
-                native=subject.native_code(backend.backend, case) if error or self._shown(written, status, question) else None,
+                native=self._native(case, written, status, question, always=error is not None),
                 question=question,
             )
         )  # fmt: skip
 
-    def _shown(self, written: str, status: str, question: Mapping[str, str]) -> bool:
-        """Whether this may be the case that a report opens for its question: the shortest so far, which code goes with."""
+    def _native(self, case: Case, written: str, status: str, question: Mapping[str, str], *, always: bool) -> str | None:
+        """Code for a case that a report may open for its question: the shortest so far, if it is short enough to be read."""
         asked = (status, *itertools.chain.from_iterable(sorted(question.items())))
-        shortest = len(written) < self._shortest.get(asked, SHOWN)
-        if shortest:
-            self._shortest[asked] = len(written)
-        return shortest
+        if not always and len(written) >= self._shortest.get(asked, SHOWN):
+            return None
+        self._shortest[asked] = min(len(written), self._shortest.get(asked, SHOWN))
+        code = subject.native_code(self.backend.backend, case)
+        return code if always or code is None or len(code) <= READ else None
 
     def _tally(self, status: str, message: str) -> None:
         if self.records is None:
