@@ -130,3 +130,29 @@ class Incomplete:
 class NeedsNothing(Sound):
     def __init__(self):
         import a_framework_that_is_not_there  # noqa: F401
+
+
+class RecordsOtherwise(Sound):
+    name = "records-otherwise"
+    capabilities: ClassVar[dict] = {"max": {**Sound.capabilities["max"], "outputs": {"values", "gradient"}}}
+
+    def recorded(self, case):
+        return self.bind(case)() + np.float32(1)
+
+
+class InfersOtherwise(Sound):
+    name = "infers-otherwise"
+
+    def static_shape(self, case):
+        *outer, last = self.bind(case)().shape
+        return (*outer, last + 1)
+
+
+class Threaded(Sound):
+    name = "threaded"
+    threads = int(os.environ.get("OMP_NUM_THREADS", "2"))
+
+    def reduce(self, windows, case):
+        pooled = windows.max(axis=(-2, -1))
+        pooled[..., -1] += self.threads - 1
+        return pooled

@@ -1,0 +1,49 @@
+"""Laws that ask one question two ways see a backend that answers them differently: those that no stand-in can be put to."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, settings
+
+import properties.test_paths
+import properties.test_shape  # registers its laws
+from backends.process import Remote
+from properties.laws import LawBroken, Trial
+from properties.subject import Subject
+from properties.tests import strangers
+from properties.tests.test_laws import QUICK, REGISTRY, Budget, broken
+
+HERE = Path(strangers.__file__)
+
+
+def broken_elsewhere(name: str, law: str) -> str:
+    """What a law says of a stranger in a process of its own."""
+    address = f"{HERE}:{name}"
+    with Remote(address) as remote:
+        trial = Trial(REGISTRY[law], Subject(remote, address=address), None, Budget(seconds=60))
+        with pytest.raises(LawBroken) as raised:
+            trial.law.test(trial, settings(QUICK, max_examples=5, phases=[Phase.generate]))
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "stranger, law, says",
+    [
+        (strangers.RecordsOtherwise, "with_a_gradient_recorded", "with a gradient recorded"),
+        (strangers.InfersOtherwise, "static_shape", "static"),
+    ],
+)
+def test_a_second_way_that_differs_is_seen(stranger, law: str, says: str) -> None:
+    """Values that change while a gradient is recorded, and a shape that is inferred wrongly, break their laws."""
+    assert says in broken(stranger(), law)
+
+
+def test_a_compiled_answer_that_differs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variant that answers otherwise than what it is compiled from breaks the law."""
+    monkeypatch.setitem(properties.test_paths.EAGER, "threaded", f"{HERE}:Sound")
+    assert "compiled" in broken_elsewhere("Threaded", "eager_or_compiled")
+
+
+def test_an_answer_that_depends_on_threads_is_seen() -> None:
+    """A backend that loses an element on several threads breaks the law."""
+    assert broken_elsewhere("Threaded", "one_thread_or_more")
