@@ -165,7 +165,7 @@ def _element(dtype: np.dtype, pattern: int) -> str:
     """The shortest decimal that reads back to the same bits."""
     one = np.array([pattern], f"u{dtype.itemsize}").view(dtype)
     if np.isnan(one[0]):
-        return "nan"
+        return "-nan" if np.signbit(one.astype(np.float64)[0]) else "nan"
     short = _trimmed(str(one[0]))
     return short if same_bits(np.array([float(short)]).astype(dtype), one) else _number(float(one[0]))
 

@@ -34,6 +34,12 @@ ROWS: tuple[Divergence, ...] = (
         observed="", where=rules.in_type(rules.where_half_gradient, "bfloat16"), accumulator="bfloat16",
     ),
     row(
+        id="torch-float16-gradient-divisor", verdict="precision",
+        description="The gradient of an average of float16 divides by a divisor of one's own as float16 has it: past 65504 it is infinite.",
+        smallest="average divisor=70001 sliding kernel=1,1 gradient channels_first x=float16:1,1,1,1:0 cotangent=float16:1,1,1,1:1", observed="0",
+        where=rules.in_type(rules.where_half_divisor, "float16"), predict=rules.predict_half_divisor, accumulator="float16",
+    ),
+    row(
         id="torch-float16-lp", verdict="precision",
         description="Each step of lp_pool in float16 is rounded to float16.",
         smallest="lp p=2 global gradient channels_first x=float16:1,1,7,8:0,1,... cotangent=float16:1,1,1,1:1",
@@ -51,6 +57,12 @@ ROWS: tuple[Divergence, ...] = (
         "clipped windows are scaled up, and powers overflow and underflow.",
         smallest="lp p=3 sliding kernel=1 values channels_first x=float32:1,1,1:-1", observed="nan",
         where=rules.where_lp, predict=rules.predict_lp,
+    ),
+    row(
+        id="torch-lp-exponent", verdict="precision",
+        description="In vectors lp_pool raises float32 to 1/p rounded to float32: large norms are off by 10 units in the last place.",
+        smallest="lp p=3 sliding kernel=1 values channels_first x=float32:1,1,32:6.7108864e+07,0x31", observed="67108904",
+        where=rules.where_lp_in_vectors, predict=rules.predict_lp_in_vectors,
     ),
     row(
         id="torch-float16-average", verdict="precision",

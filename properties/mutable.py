@@ -303,6 +303,9 @@ class Steps:
         if isinstance(reduction, Average):
             return [(i, weight / self.divisor(case, reaches, len(numbers))) for i in range(len(numbers))]
         if isinstance(reduction, Lp):
+            if 0 < max(map(abs, numbers), default=0.0) < 2.0**-512:
+                # A slope is that of the numbers in any unit, and a subnormal norm has lost its digits.
+                numbers = [number * 2.0**512 for number in numbers]
             y = self.norm(numbers, reduction.p)
             slopes = [self.slope(number, y, reduction.p) for number in numbers]
             return [(i, slope * weight) for i, slope in enumerate(slopes) if slope]

@@ -1,12 +1,13 @@
 """How two answers of one backend relate, and other ways to put a case: what metamorphic laws are made of."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from backends import compare, oracle
-from backends.interface import Case
-from backends.spec import PoolSpec, Sliding
+from backends.interface import LAYOUTS, Case
+from backends.spec import SAME, Average, Lp, PoolSpec, Reduction, Sliding
 
 
 def assert_agree(case: Case, first: np.ndarray, second: np.ndarray, what: str) -> None:
@@ -53,6 +54,46 @@ def part(case: Case, sample: slice, channel: slice) -> Case:
     """The case for some samples and channels alone."""
     cotangent = case.cotangent
     return case.replace(x=plain(case.x[sample, channel]), cotangent=None if cotangent is None else plain(cotangent[sample, channel]))
+
+
+def one_apart(case: Case) -> list[Case]:
+    """Cases of one input shape that differ in one attribute: an option, the side of padding, the type, the layout, the values."""
+    reduction, windows = case.spec.reduction, case.spec.windows
+    reductions: list[Reduction] = []
+    if isinstance(reduction, Average) and isinstance(windows, Sliding):
+        reductions = [
+            replace(reduction, count_include_pad=not reduction.count_include_pad),
+            replace(reduction, divisor=5 if reduction.divisor is None else None),
+        ]
+    elif isinstance(reduction, Lp):
+        reductions = [replace(reduction, p=1.0 if reduction.p == 2 else 2.0)]
+    specs = [PoolSpec(reduction=one, windows=windows) for one in reductions]
+    if isinstance(windows, Sliding):
+        slid = [] if windows.padding in SAME else [replace(windows, ceil_mode=not windows.ceil_mode)]
+        if windows.padding in SAME:
+            slid = [replace(windows, padding=SAME[1 - SAME.index(str(windows.padding))])]
+        elif isinstance(windows.padding, tuple):
+            slid.append(replace(windows, padding=tuple((after, before) for before, after in windows.padding)))
+        specs += [PoolSpec(reduction=reduction, windows=one) for one in slid if one != windows]
+    found = [case.replace(spec=spec) for spec in specs if _fits(spec, case)]
+    found.append(case.replace(layout=LAYOUTS[1 - LAYOUTS.index(case.layout)]))
+    if case.x.dtype.kind not in "iu":
+        kind = np.dtype("float32" if case.x.dtype != np.float32 else "float64")
+        cotangent = None if case.cotangent is None else case.cotangent.astype(kind)
+        found.append(case.replace(x=case.x.astype(kind), cotangent=cotangent))
+    found.append(case.replace(x=plain(case.x[..., ::-1])))
+    if case.cotangent is not None:
+        found.append(case.replace(cotangent=plain(case.cotangent[..., ::-1])))
+    return found
+
+
+def _fits(spec: PoolSpec, case: Case) -> bool:
+    """Whether a spec is valid, and gives the case's shape where a cotangent has it."""
+    try:
+        spec.check(case.spatial)
+    except ValueError:
+        return False
+    return case.cotangent is None or spec.output_shape(case.spatial) == case.pooled_shape[2:]
 
 
 def permute(spec: PoolSpec, order: Sequence[int]) -> PoolSpec:

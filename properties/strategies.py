@@ -27,10 +27,14 @@ STACK = 6
 """How many patterns of values a case stacks in its batch for a backend to which a new spec costs a compilation."""
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
-MEMORY = ("plain", "read-only", "transposed", "sliced", "reversed")
+MEMORY = ("plain", "read-only", "transposed", "sliced", "reversed", "cropped", "last reversed", "swapped", "channels reversed", "expanded")
 PALETTES = ("whole", "fractions", "special", "extreme")
-ORDERS = (2.0, 1.0, 3.0, 1.5, 2.5, 4.0, 7.0)
-"""Orders of the Lp norm: even, odd, fractional; each exact in float16, so that no adapter rounds it."""
+ORDERS = (2.0, 1.0, 3.0, 1.5, 2.5, 4.0, 7.0, 12.0, 1.25, 33.0)
+"""Orders of the Lp norm: even, odd, fractional, high; each exact in float16, so that no adapter rounds it."""
+STEEP = 7
+BATCHES = (1, 2, 3) * 6 + (1, 0)
+"""How many samples a case has: seldom none, which has a law of its own."""
+CHANNELS = (1, 2, 3, 5, 8, 16, 17)
 
 
 @functools.cache
@@ -71,7 +75,8 @@ def palette(name: str, dtype: str) -> np.ndarray:
     numbers = {
         "whole": [0, 1, 2, 3, -1, -2, -3, 4, 5, -5],
         "fractions": [0, 1, 0.5, 1 / 3, -0.1, 0.7, -2.3, 10.1, 1e-3, -1e2, 255.5, 1 + float(info.eps)],
-        "special": [0, 1, math.nan, -math.inf, math.inf, -1, 2, -0.0, -math.inf, 3],
+        # x86 makes a NaN of inf − inf whose sign is set.
+        "special": [0, 1, math.nan, -math.inf, math.inf, -1, 2, -0.0, -math.inf, 3, math.copysign(math.nan, -1)],
         "extreme": [0, 1, largest, -largest, least, -least, normal, -normal, largest / 2, -0.0, math.sqrt(largest), math.sqrt(normal)],
     }[name]
     return np.array(numbers, np.float64).astype(kind)
@@ -83,24 +88,44 @@ def tile(picks: bytes, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     return np.resize(values[indices], shape)
 
 
+def scrambled(shape: tuple[int, ...], dtype: str, multiplier: int) -> np.ndarray:
+    """Whole numbers in an order that a multiplier makes, all distinct up to as many as the type counts; none is far from zero."""
+    kind = dtype_named(dtype)
+    few = kind.itemsize == 1 or dtype == "bfloat16"
+    prime = 251 if few else 2039  # exact in every type, and no multiple of a vector's width
+    numbers = (np.arange(1, math.prod(shape) + 1) * multiplier) % prime
+    return (numbers - (0 if kind.kind == "u" else prime // 2)).astype(kind).reshape(shape)
+
+
 def arranged(array: np.ndarray, memory: str) -> np.ndarray:
     """The same elements of (N, C, *spatial), lying differently in memory.
 
-    `transposed`: axes from last to first. `sliced`: every other element of a larger array.
-    `reversed`: negative strides on every axis.
+    `transposed`: axes from last to first. `sliced`: every other element of a larger array. `cropped`: rows of a wider one.
+    `swapped`: the last two axes exchanged. `reversed`: negative strides on every axis; `last reversed`, `channels reversed`:
+    on that one. `expanded`: the first sample and channel stands for all others, by strides of zero: there elements do change.
     """
     if memory == "read-only":
         array = array.copy()
         array.flags.writeable = False
         return array
+    if memory == "plain" or not array.size:
+        return array
     plain = [math.prod(array.shape[axis + 1 :]) for axis in range(array.ndim)]
+    if memory == "expanded":
+        return with_strides(np.broadcast_to(array[:1, :1], array.shape), (0, 0, *plain[2:]))
+    wider = [*array.shape[:-1], array.shape[-1] + 3]
+    turned = [*array.shape[:-2], array.shape[-1], array.shape[-2]]
+    pitches = [math.prod(turned[axis + 1 :]) for axis in range(array.ndim)]
     steps = {
-        "plain": plain,
         "transposed": [math.prod(array.shape[:axis]) for axis in range(array.ndim)],
         "sliced": [2 * step for step in plain],
+        "cropped": [math.prod(wider[axis + 1 :]) for axis in range(array.ndim)],
+        "swapped": [*pitches[:-2], pitches[-1], pitches[-2]],
         "reversed": [-step for step in plain],
+        "last reversed": [*plain[:-1], -plain[-1]],
+        "channels reversed": [plain[0], -plain[1], *plain[2:]],
     }[memory]
-    return array if memory == "plain" or not array.size else with_strides(array, tuple(steps))
+    return with_strides(array, tuple(steps))
 
 
 # --- specs --------------------------------------------------------------------------------------
@@ -125,16 +150,61 @@ def _reductions(name: str, padded: bool, divisor: bool) -> tuple[Reduction, ...]
     return tuple(options)
 
 
+Layer = tuple[int, int, int, bool]
+LAYERS: tuple[Layer, ...] = (
+    (2, 2, 0, False),
+    (3, 2, 1, False),
+    (3, 1, 1, False),
+    (3, 2, 0, True),
+    (3, 2, 0, False),
+    (7, 7, 0, False),
+    (5, 3, 0, False),
+    (13, 1, 6, False),
+    (2, 2, 0, True),
+    (7, 1, 0, False),
+)
+"""Windows of real networks, for which kernels have paths of their own: (kernel, stride, padding, ceil mode)."""
+
+
+def layers_of(can: Capabilities) -> tuple[Layer, ...]:
+    """The real layers that a backend can be asked."""
+    return tuple(layer for layer in LAYERS if ("symmetric" in can.paddings or not layer[2]) and (can.ceil_mode or not layer[3]))
+
+
+def draw_layer(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding, tuple[int, ...]]:
+    """Windows of a real layer over a map of which one side is long."""
+    fit = tuple(layer for layer in layers_of(can) if layer[0] ** ndim < 344)
+    k, s, p, ceil_mode = draw(one_of(fit))
+    least = max(k - 2 * p, 1)
+    spatial = [least + draw(number(0, {1: 8, 2: 4, 3: 2}[ndim])) for _ in range(ndim)]
+    axis = draw(number(0, ndim - 1))
+    spatial[ndim - 1 - axis] = least + draw(number(0, {1: 64, 2: 40, 3: 12}[ndim]))
+    padding = ((p, p),) * ndim if p else "valid"
+    return Sliding(kernel=(k,) * ndim, stride=(s,) * ndim, padding=padding, ceil_mode=ceil_mode), tuple(spatial)
+
+
+UNUSUAL = ("", "", "", "", "", "dilation", "stride", "kernel")
+
+
 def draw_sliding(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding, tuple[int, ...]]:
     """Sliding windows and a spatial shape that they fit.
 
-    Sizes differ on each axis as often as not: most defects that mix up axes hide from squares.
+    Sizes differ on each axis as often as not: most defects that mix up axes hide from squares. Now and then one of
+    them is past what most kernels are made for.
     """
     widest = {1: 7, 2: 5, 3: 3}[ndim]
     alike = draw(one_of((True, False)))
+    unusual = draw(one_of(UNUSUAL))
     kernel = _each(draw, number(1, widest), ndim, alike)
     stride = _each(draw, number(1, 4), ndim, alike)
     dilation = _each(draw, number(1, 3), ndim, alike) if can.dilation and draw(number(0, 3)) == 3 else (1,) * ndim
+    if unusual == "dilation" and can.dilation:
+        dilation = _one_axis(draw, dilation, number(4, 9))
+        kernel = tuple(max(k, 2) for k in kernel)
+    elif unusual == "stride":
+        stride = _one_axis(draw, stride, number(5, 9))
+    elif unusual == "kernel":
+        kernel = _one_axis(draw, kernel, number(widest + 1, {1: 40, 2: 13, 3: 6}[ndim]))
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     padding, pads = _padding(draw, can, kernel, reach)
     ceil_mode = can.ceil_mode and padding not in SAME and draw(one_of((False, True)))
@@ -142,6 +212,12 @@ def draw_sliding(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding
     least = [1 if pads is None else max(1, r - sum(pad)) for r, pad in zip(reach, pads or [(0, 0)] * ndim, strict=True)]
     spatial = tuple(low + more for low, more in zip(least, room, strict=True))
     return Sliding(kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode), spatial
+
+
+def _one_axis(draw: st.DrawFn, sizes: tuple[int, ...], size: st.SearchStrategy[int]) -> tuple[int, ...]:
+    """The sizes with one of them drawn anew."""
+    axis = draw(number(0, len(sizes) - 1))
+    return (*sizes[:axis], draw(size), *sizes[axis + 1 :])
 
 
 def _padding(draw: st.DrawFn, can: Capabilities, kernel: Sequence[int], reach: Sequence[int]) -> tuple[Any, Any]:
@@ -168,11 +244,17 @@ def draw_geometry(draw: st.DrawFn, can: Capabilities, kinds: Collection[str], nd
     """Windows of a kind that a backend takes, and a spatial shape."""
     kind = draw(one_of(tuple(kind for kind in WINDOWS if kind in kinds)))
     if kind == "sliding":
-        return draw_sliding(draw, can, ndim)
+        layer = draw(number(0, 3)) == 3
+        return draw_layer(draw, can, ndim) if layer else draw_sliding(draw, can, ndim)
     spatial = tuple(draw(number(1, {1: 30, 2: 9, 3: 5}[ndim])) for _ in range(ndim))
     if kind == "global":
         return Global(), spatial
-    return Adaptive(output_size=tuple(draw(number(1, min(size + 2, 7))) for size in spatial)), spatial
+    bins = tuple(draw(number(1, min(size + 2, 7))) for size in spatial)
+    if draw(number(0, 2)) == 2:
+        axis = draw(number(0, ndim - 1))
+        bins = (*bins[:axis], draw(number(8, 64)), *bins[axis + 1 :])
+        spatial = (*spatial[:axis], draw(number(1, 128)), *spatial[axis + 1 :])
+    return Adaptive(output_size=bins), spatial
 
 
 def draw_array(
@@ -181,7 +263,12 @@ def draw_array(
     """An array of a shape and dtype whose values come from one of the palettes; stacked, each sample has its own."""
     if stacked and shape[0]:
         return np.stack([draw_array(draw, shape[1:], dtype, palettes) for _ in range(shape[0])])
-    name = draw(one_of(tuple(name for name in PALETTES if name in palettes)))
+    names = tuple(name for name in PALETTES if name in palettes)
+    # Special values hurt most kernels, so where there are others they come twice.
+    twice = ("special",) if "special" in names[1:] else ()
+    name = draw(one_of((*names[:1], "distinct", *names[1:], *twice) if "whole" in names else (*names, *twice)))
+    if name == "distinct":
+        return scrambled(shape, dtype, draw(number(1, 250)))
     return tile(draw(PICKS), palette(name, dtype), shape)
 
 
@@ -206,8 +293,8 @@ def cases(
     palettes: Collection[str] = PALETTES,
     ndims: Collection[int] = (1, 2, 3),
     memory: Collection[str] = MEMORY,
-    batches: Collection[int] = (1, 2, 3, 0),
-    channels: Collection[int] = (1, 2, 3, 5, 17),
+    batches: Collection[int] = BATCHES,
+    channels: Collection[int] = CHANNELS,
 ) -> Case:
     """Valid cases inside a backend's capabilities and these bounds; gaps are not left out.
 
@@ -224,12 +311,20 @@ def cases(
     kind, spatial = draw_geometry(draw, can, can.windows & set(windows), ndim)
     spec = PoolSpec(reduction=draw_reduction(draw, name, can, sliding=isinstance(kind, Sliding)), windows=kind)
     stack = stack_of(backend)
-    shape = (stack * draw(one_of(tuple(batches))), draw(one_of(tuple(channels))), *spatial)
+    samples = draw(one_of(tuple(batches)))
+    most = MOST_TAPS // max(1, samples * count_along(spec, spatial))
+    many = draw(one_of(tuple(channels)))
+    # What to choose from stays the same, or a failure shrinks badly.
+    few = many if many <= most else max((count for count in channels if count <= most), default=min(channels))
+    shape = (stack * samples, few, *spatial)
     x = draw_array(draw, shape, dtype, palettes, stacked=stack > 1)
     cotangent = None
     if output == "gradient":
-        finite = [palette for palette in palettes if palette != "extreme"]
+        # A slope of a high order underflows: whether it is zero decides what an infinite cotangent makes of it.
+        steep = isinstance(spec.reduction, Lp) and spec.reduction.p > STEEP
+        finite = [palette for palette in palettes if palette not in ("extreme", "special" if steep else "")]
         cotangent = draw_array(draw, (*shape[:2], *spec.output_shape(spatial)), dtype, finite or palettes, stacked=stack > 1)
+        cotangent = arranged(cotangent, draw(one_of(tuple(memory))))
     return Case(spec=spec, x=arranged(x, draw(one_of(tuple(memory)))), layout=layout, output=output, cotangent=cotangent)
 
 
@@ -260,8 +355,11 @@ def askable(
     return able
 
 
+def count_along(spec: PoolSpec, spatial: Sequence[int]) -> int:
+    """How many taps the windows of one sample and channel have."""
+    return math.prod(sum(len(window.taps) for window in spec.windows.along(axis, size)) for axis, size in enumerate(spatial))
+
+
 def count_taps(case: Case) -> int:
     """How many taps all windows of all samples and channels have: the oracle's work."""
-    windows = case.spec.windows
-    per_axis = (sum(len(window.taps) for window in windows.along(axis, size)) for axis, size in enumerate(case.spatial))
-    return math.prod(case.x.shape[:2]) * math.prod(per_axis)
+    return math.prod(case.x.shape[:2]) * count_along(case.spec, case.spatial)

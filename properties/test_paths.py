@@ -6,12 +6,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 import backends
+from backends.compare import assert_conforms
 from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Unsupported, refusal, same_bits
 from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
 from backends.text import generate
 from properties.laws import law
-from properties.relations import assert_agree, part, plain
-from properties.strategies import askable, number, one_of
+from properties.relations import assert_agree, one_apart, part, plain
+from properties.strategies import MEMORY, askable, number, one_of
 
 EAGER = {"torch:compile": "torch", "torch:cuda-compile": "torch:cuda", "tensorflow:graph": "tensorflow", "tensorflow:xla": "tensorflow"}
 """What a compiled variant is compiled from."""
@@ -40,9 +41,9 @@ def test_layouts(backend, case):
     assert_agree(case, first, second, "channels last")
 
 
-@law(memory=("transposed", "sliced", "reversed", "read-only"))
+@law(memory=MEMORY[1:])
 def test_memory(backend, case):
-    """How the input lies in memory changes nothing: transposed, sliced, reversed or read-only."""
+    """How the input lies in memory changes nothing: transposed, sliced, cropped, reversed, repeated or read-only."""
     strided, contiguous = backend.answers(case, case.replace(x=plain(case.x)))
     assert_agree(case, contiguous, strided, "as a strided view")
 
@@ -53,6 +54,16 @@ def test_alone_or_in_a_batch(backend, case):
     together = backend.ask(case)
     last = part(case, slice(-1, None), slice(-1, None))
     assert_agree(last, backend.ask(last), together[-1:, -1:], "in a batch")
+
+
+@law(windows={"sliding"}, batches=(1,), channels=(1, 2), palettes=("whole", "fractions"), most_taps=500, examples=2)
+def test_one_attribute_apart(backend, case):
+    """A case is answered right after others that differ from it in one attribute alone, and so are they: nothing is kept that should not be."""
+    others = [other for other in one_apart(case) if backend.can(other)]
+    if not others:
+        raise Unsupported("nothing that it can be asked is one attribute apart")
+    for asked in (case, *others, case):
+        assert_conforms(asked, backend.ask(asked))
 
 
 @law(examples=0.5)

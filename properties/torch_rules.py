@@ -116,6 +116,26 @@ def where_half_gradient(case: Case) -> np.ndarray:
     return np.array(case.output == "gradient" and case.x.dtype.name in HALF and not isinstance(case.spec.reduction, Lp))
 
 
+def where_half_divisor(case: Case) -> np.ndarray:
+    """Gradients of averages over a divisor of one's own that a half type does not hold."""
+    reduction = case.spec.reduction
+    if not (isinstance(reduction, Average) and reduction.divisor and case.output == "gradient" and case.x.dtype.name in HALF):
+        return NOWHERE
+    return np.array(_in_half(reduction.divisor, case.x.dtype) != reduction.divisor)
+
+
+def predict_half_divisor(case: Case, exact: Exact) -> np.ndarray:
+    """The gradient over the divisor as the half type has it, which may be infinite."""
+    divisor = case.spec.reduction.divisor
+    with np.errstate(invalid="ignore"):
+        return exact.value * (divisor / _in_half(divisor, case.x.dtype))
+
+
+def _in_half(divisor: int, dtype: np.dtype) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.asarray(float(divisor)).astype(dtype))
+
+
 def where_average(case: Case) -> np.ndarray:
     """Averages: adaptive and channels-last kernels keep the sums of half types in the half type."""
     if not (isinstance(case.spec.reduction, Average) and case.output == "values" and case.x.dtype.name in HALF):
@@ -160,11 +180,14 @@ def where_lp(case: Case) -> np.ndarray:
 
 
 class Rounding:
-    """One operation after the other in a type: half types compute each in float32 and round it; fused, where it is stored alone."""
+    """One operation after the other in a type: half types compute each in float32 and round it; fused, where it is stored alone.
 
-    def __init__(self, kind: np.dtype, *, fused: bool = False) -> None:
+    In vectors float32 rounds exponents as well; what is left over for scalars keeps them in double.
+    """
+
+    def __init__(self, kind: np.dtype, *, fused: bool = False, vectors: bool = False) -> None:
         self.wide = np.dtype(np.float32) if kind.name in HALF else kind
-        self.kind, self.fused = kind, fused
+        self.kind, self.fused, self.vectors = kind, fused, vectors
 
     def __call__(self, value: np.ndarray) -> np.ndarray:
         return np.asarray(value, self.wide) if self.fused else self.store(value)
@@ -174,8 +197,8 @@ class Rounding:
         return np.asarray(value, self.wide).astype(self.kind).astype(self.wide)
 
     def power(self, base: np.ndarray, exponent: float) -> np.ndarray:
-        """`base.pow(exponent)`: half types round the exponent as well, float32 keeps it in double."""
-        if self.kind.name in HALF:
+        """`base.pow(exponent)`: half types round the exponent as well, and so do vectors."""
+        if self.kind.name in HALF or self.vectors:
             exponent = float(np.asarray(exponent).astype(self.kind))
         return self(base.astype(np.float64) ** exponent)
 
@@ -197,13 +220,24 @@ def lp_steps(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray, np.
     return x, totals, y, taps, float(kernel)
 
 
-def predict_lp(case: Case, exact: Exact, *, compiled: bool = False) -> np.ndarray:
+def predict_lp_in_vectors(case: Case, exact: Exact) -> np.ndarray:
+    """PyTorch's formula for a norm, with exponents that are rounded as vectors are."""
+    return predict_lp(case, exact, vectors=True)
+
+
+def where_lp_in_vectors(case: Case) -> np.ndarray:
+    """Norms whose order has no exact reciprocal in float32."""
+    reduction = case.spec.reduction
+    return np.array(isinstance(reduction, Lp) and case.x.dtype == np.float32 and float(np.float32(1 / reduction.p)) != 1 / reduction.p)
+
+
+def predict_lp(case: Case, exact: Exact, *, compiled: bool = False, vectors: bool = False) -> np.ndarray:
     """PyTorch's formula for a norm, or autograd's for its gradient.
 
     Compiled, half types are rounded where inductor stores them alone, and the gradient of the average
     within divides by the whole kernel, however little of it a window reads.
     """
-    rounded = Rounding(case.x.dtype, fused=compiled)
+    rounded = Rounding(case.x.dtype, fused=compiled, vectors=vectors)
     with np.errstate(all="ignore"):
         x, totals, y, taps, kernel = lp_steps(case, rounded)
         if case.output == "values":

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backends.interface import missing, same_bits
 from properties.mutable import Steps
-from properties.strategies import DTYPES, MEMORY, PALETTES, STACK, arranged, cases, count_taps, palette, tile
+from properties.strategies import DTYPES, MEMORY, PALETTES, STACK, arranged, cases, count_taps, palette, scrambled, tile
 from properties.subject import question
 from properties.tests.strangers import Sound
 
@@ -85,11 +85,25 @@ def test_cases_cover_the_question_space() -> None:
     assert sum(valid) > 0.9 * len(valid)
 
 
-@pytest.mark.parametrize("memory", MEMORY)
+@pytest.mark.parametrize("memory", [memory for memory in MEMORY if memory != "expanded"])
 def test_arranged_keeps_the_elements(memory: str) -> None:
     """However an array lies in memory, its elements are the same."""
     array = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
     assert same_bits(arranged(array, memory), array)
+
+
+def test_expanded_repeats_by_strides_of_zero() -> None:
+    """An expanded array has the first sample and channel everywhere, and keeps it once."""
+    array = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    expanded = arranged(array, "expanded")
+    assert same_bits(expanded, array[:, [0, 0]])
+    assert expanded.strides[:2] == (0, 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scrambled_is_distinct(dtype: str) -> None:
+    """Scrambled numbers are distinct as far as the smallest type counts, whatever the multiplier, and exact in theirs."""
+    assert len(set(scrambled((250,), dtype, 7).tolist())) == 250
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

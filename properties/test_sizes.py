@@ -1,0 +1,160 @@
+"""Sizes for which kernels have ways of their own: those of vectors, of wide windows, of real layers, of many bins."""
+
+from hypothesis import strategies as st
+
+from backends.compare import assert_conforms
+from backends.interface import LAYOUTS, OUTPUTS, Backend, Capabilities, Case, Output
+from backends.spec import SAME, Adaptive, Average, PoolSpec, Sliding
+from properties.laws import law
+from properties.posing import SIMPLE, fitting, placed, posed, setting
+from properties.strategies import (
+    DTYPES,
+    MEMORY,
+    MOST_TAPS,
+    PALETTES,
+    Layer,
+    arranged,
+    askable,
+    count_along,
+    draw_array,
+    draw_reduction,
+    layers_of,
+    number,
+    one_of,
+    scrambled,
+)
+
+WIDTHS = (8, 7, 9, 16, 17, 15, 32, 33, 31, 64, 65, 63, 129, 127)
+"""Sizes on either side of the vector widths of current processors."""
+WIDE = (8, 5, 16, 7, 32, 9, 15, 17, 31, 33, 12, 24, 40, 63, 64, 65)
+"""Windows at and around powers of two, where doubling has nothing, one or most of its steps left over."""
+
+
+@st.composite
+def odd_widths(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> Case:
+    """As many outputs on an axis, or channels, as lie around a vector's width, by every stride and padding."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
+    width, axis = draw(one_of(WIDTHS)), ndim - 1 - draw(one_of((0, 0, 0, ndim - 1)))
+    in_channels = draw(one_of((False, False, True)))
+    k, stride = draw(number(1, 4)), draw(one_of((1, 2, 3)))
+    kinds = tuple(kind for kind in ("valid", "symmetric", "same_upper", "same_lower") if kind in can.paddings)
+    kind = draw(one_of(kinds or ("valid",)))
+    ceil_mode = can.ceil_mode and kind not in SAME and draw(one_of((False, True)))
+    dilation = draw(one_of((1, 1, 2))) if can.dilation and kind == "valid" else 1
+    count = 3 if in_channels else width
+    size = count * stride if kind in SAME else (count - 1) * stride + dilation * (k - 1) + 1 - 2 * (k // 2) * (kind == "symmetric")
+    size = max(1, size + (draw(number(0, stride - 1)) if stride > 1 else 0))
+    on_axis = lambda wide, thin: tuple(wide if i == axis else thin for i in range(ndim))  # noqa: E731
+    padding = on_axis((k // 2, k // 2), (0, 0)) if kind == "symmetric" else kind
+    windows = Sliding(
+        kernel=on_axis(k, draw(number(1, 2))),
+        stride=on_axis(stride, 1),
+        padding=padding,
+        dilation=on_axis(dilation, 1),
+        ceil_mode=ceil_mode,
+    )
+    spec = PoolSpec(reduction=fitting(draw, reduction, can), windows=windows)
+    shape = (1, width if in_channels else draw(number(1, 2)), *on_axis(size, 2))
+    x = placed(draw, draw_array(draw, shape, dtype, PALETTES), spec)
+    return posed(draw, spec, arranged(x, draw(one_of(MEMORY))), layout, output)
+
+
+@law(draw=odd_widths, windows={"sliding"}, examples=4)
+def test_vector_tails(backend, case):
+    """As many outputs or channels as lie on either side of a vector's width lose nothing in the tail, by any stride."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def wide_windows(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> Case:
+    """Windows of up to 65 taps on one axis, for which kernels take other ways than for small ones: doubling, running, by blocks."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
+    k = draw(one_of(WIDE))
+    dilation = draw(one_of((1, 1, 2, 3, 4, 7))) if can.dilation and k < 20 else 1
+    reach = dilation * (k - 1) + 1
+    size = reach + draw(number(0, 12))
+    place = draw(number(0, ndim - 1))
+    on_axis = lambda wide, thin: tuple(wide if axis == place else thin for axis in range(ndim))  # noqa: E731
+    pad = draw(number(0, k // 2)) if "symmetric" in can.paddings and dilation == 1 else 0
+    padding = on_axis((pad, pad), (0, 0)) if pad else "valid"
+    stride = draw(one_of((1, 2, 1, 3, k)))
+    ceil_mode = can.ceil_mode and draw(one_of((False, True)))
+    cross = draw(number(1, 2))
+    windows = Sliding(
+        kernel=on_axis(k, cross), stride=on_axis(stride, 1), dilation=on_axis(dilation, 1), padding=padding, ceil_mode=ceil_mode
+    )
+    spec = PoolSpec(reduction=fitting(draw, reduction, can), windows=windows)
+    x = draw_array(draw, (1, draw(number(1, 3)), *on_axis(size, 2)), dtype, PALETTES)
+    return posed(draw, spec, arranged(placed(draw, x, spec), draw(one_of(MEMORY))), layout, output)
+
+
+@law(draw=wide_windows, windows={"sliding"}, examples=4)
+def test_wide_windows(backend, case):
+    """Windows of every width up to 65 conform, whatever way a kernel takes for wide ones."""
+    assert_conforms(case, backend.ask(case))
+
+
+def real_layers(backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> st.SearchStrategy[Case]:
+    """Windows of real layers in 2-D, by every reduction, output and type.
+
+    Each case follows from its number alone, so that Hypothesis, which asks no number twice, asks them all.
+    """
+    able = askable(backend, reductions_=reductions_, windows=("sliding",), outputs=outputs, dtypes=dtypes)
+    asked = tuple(
+        (name, layer, dtype, output)
+        for name, can in able.items()
+        for output in OUTPUTS
+        for dtype in DTYPES
+        for layer in layers_of(can)
+        if output in can.outputs and output in outputs and dtype in can.dtypes and dtype in dtypes
+        if "int" not in dtype or output != "gradient"
+    )  # fmt: skip
+    return number(0, len(asked) - 1).map(lambda place: real_layer(place, *asked[place], able))
+
+
+def real_layer(place: int, name: str, layer: Layer, dtype: str, output: Output, able: dict[str, Capabilities]) -> Case:
+    """The case of a number: what is not given varies with it, by steps that have no common factor."""
+    can = able[name]
+    k, stride, pad, ceil_mode = layer
+    ndim = 2 if 2 in can.ndims else min(can.ndims)
+    windows = Sliding(kernel=(k,) * ndim, stride=(stride,) * ndim, padding=((pad, pad),) * ndim if pad else "valid", ceil_mode=ceil_mode)
+    reduction = SIMPLE[name]
+    if isinstance(reduction, Average) and can.count_include_pad and place % 3 == 2:
+        reduction = Average(count_include_pad=True)
+    short, long = max(k - 2 * pad, 1) + place % 5, max(k, 9 + place * 7 % 32)
+    spatial = (short, long) if place % 4 else (long, short)
+    spec = PoolSpec(reduction=reduction, windows=windows)
+    most = max(1, MOST_TAPS // count_along(spec, spatial[-ndim:]))
+    x = scrambled((1, min(most, (1, 3, 8)[place % 3]), *spatial[-ndim:]), dtype, 1 + place * 37 % 250)
+    layouts = [layout for layout in LAYOUTS if layout in can.layouts]
+    cotangent = None
+    if output == "gradient":
+        cotangent = scrambled((*x.shape[:2], *spec.output_shape(x.shape[2:])), dtype, 1 + place * 41 % 250)
+    return Case(spec=spec, x=x, layout=layouts[place % len(layouts)], output=output, cotangent=cotangent)
+
+
+@law(draw=real_layers, windows={"sliding"}, examples=5)
+def test_real_layers(backend, case):
+    """The windows of real networks conform on maps of any width: kernels have paths of their own for them."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def many_bins(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> Case:
+    """Up to 64 adaptive bins on one axis, over distinct numbers."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "adaptive")
+    ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
+    axis = draw(number(0, ndim - 1))
+    bins, spatial = [draw(number(1, 2)) for _ in range(ndim)], [draw(number(2, 3)) for _ in range(ndim)]
+    bins[axis], spatial[axis] = draw(number(4, 64)), draw(number(4, 128))
+    spec = PoolSpec(reduction=draw_reduction(draw, reduction.name, can, sliding=False), windows=Adaptive(output_size=tuple(bins)))
+    x = scrambled((1, draw(number(1, 3)), *spatial), dtype, draw(number(1, 250)))
+    return posed(draw, spec, x, layout, output)
+
+
+@law(draw=many_bins, windows={"adaptive"}, examples=2)
+def test_many_bins(backend, case):
+    """However many adaptive bins an axis has, each begins and ends where whole numbers say."""
+    assert_conforms(case, backend.ask(case))
