@@ -181,7 +181,7 @@ class Servant:
         case = timing.question(spec, header, ours("text"), interface.Case)
         if gap := interface.refusal(self.backend, case):
             return {"gap": str(gap)}, []
-        return {"gap": None, **self._hold(timing.ask(self.backend, case))}, []
+        return {"gap": None, **self._hold(timing.ask(self.backend, case, header["place"]))}, []
 
     def do_sentinel(self, header: dict, arrays: list) -> tuple[dict, list]:
         return self._hold(timing.sentinel(header["name"])), []
