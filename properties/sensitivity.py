@@ -39,6 +39,9 @@ FIRST = (
     "vector_tails",
     "long_axes",
     "long_sums",
+    "real_layers",
+    "wide_windows",
+    "one_attribute_apart",
 )
 """Laws that hold answers to the definition see most defects, so they are put first; the others say something else about an answer."""
 
