@@ -52,7 +52,7 @@ ROWS: tuple[Divergence, ...] = (
         observed="", where=rules.in_type(rules.where_lp, "bfloat16"), accumulator="bfloat16",
     ),
     row(
-        id="torch-lp-formula", verdict="bug",
+        id="torch-lp-formula", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/184037",
         description="lp_pool is avg_pool(x.pow(p)).mul(k).pow(1/p): odd powers keep their sign, fractional ones of negatives are NaN, "
         "clipped windows are scaled up, and powers overflow and underflow.",
         smallest="lp p=3 sliding kernel=1 values channels_first x=float32:1,1,1:-1", observed="nan",
@@ -83,13 +83,13 @@ ROWS: tuple[Divergence, ...] = (
         where=rules.where_overflow, predict=rules.predict_nan,
     ),
     row(
-        id="torch-float16-lp-formula", verdict="bug",
+        id="torch-float16-lp-formula", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/184037",
         description="lp_pool's formula in float16: what it gets wrong, and its rounding.",
         smallest="lp p=3 sliding kernel=2,2 stride=1,1 gradient channels_first x=float16:1,1,2,2:-1,2,-1,2 cotangent=float16:1,1,1,1:1",
         observed="0.1722", where=rules.in_type(rules.where_lp, "float16"), predict=rules.predict_lp, accumulator="float16",
     ),
     row(
-        id="torch-bfloat16-lp-formula", verdict="bug",
+        id="torch-bfloat16-lp-formula", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/184037",
         description="lp_pool's formula in bfloat16: what it gets wrong, and its rounding.",
         smallest="lp p=3 sliding kernel=2,2 stride=1,1 gradient channels_first x=bfloat16:1,1,2,2:-1,2,-1,2 cotangent=bfloat16:1,1,1,1:1",
         observed="", where=rules.in_type(rules.where_lp, "bfloat16"), predict=rules.predict_lp, accumulator="bfloat16",

@@ -126,7 +126,7 @@ ROWS: tuple[Divergence, ...] = (
         where=torch_rules.where_overflow, predict=torch_rules.predict_nan,
     ),
     row(
-        id="torch-compiled-lp-formula", verdict="bug",
+        id="torch-compiled-lp-formula", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/184037",
         description="lp_pool is avg_pool(x.pow(p)).mul(k).pow(1/p): odd powers keep their sign, fractional ones of negatives are NaN, "
         "clipped windows are scaled up, and powers overflow and underflow.",
         smallest="lp p=3 sliding kernel=1 values channels_first x=float32:1,1,1:-1", observed="nan",
