@@ -12,11 +12,11 @@ DIVISORS = (None, 3, None, -2, None, 1000, None, 257, None, 70_001)
 """None as often as not; past what a byte holds, and past what bfloat16 holds exactly, and past what float16 holds at all."""
 
 
-def fitting(draw: st.DrawFn, reduction: Reduction, can: Capabilities) -> Reduction:
-    """A reduction of that kind with whatever else may be said of it: an average's divisor above all."""
+def fitting(draw: st.DrawFn, reduction: Reduction, can: Capabilities, divisors: tuple[int | None, ...] = DIVISORS) -> Reduction:
+    """A reduction of that kind with whatever else may be said of it: an average's divisor above all, one of `divisors`."""
     if not isinstance(reduction, Average):
         return draw_reduction(draw, reduction.name, can, sliding=True)
-    divisor = draw(one_of(DIVISORS)) if can.divisor else None
+    divisor = draw(one_of(divisors)) if can.divisor else None
     return Average(count_include_pad=can.count_include_pad and draw(one_of((True, False))), divisor=divisor)
 
 

@@ -67,6 +67,8 @@ EVERY: dict[str, Any] = {
 }
 EXAMPLES = {"alone": 100, "beside": 60}
 """How many cases a law draws: that the laws see a defect is shown alone, and beside a framework only that no row hides it."""
+WHOLE = {"real_layers"}
+"""Laws that go through a table: all of it is asked beside a framework as well."""
 UNBOUNDED = Budget(seconds=1e9)
 
 
@@ -211,7 +213,6 @@ class Bench:
     ) -> None:
         self.memory = memory or Memory()
         self.laws, self.framework = ordered(laws), framework
-        self.drawn = settings(max_examples=EXAMPLES["beside" if framework else ALONE], derandomize=True, **EVERY)
         self.rows = tuple(remembered(row, self.memory) for row in rows)
         self.answers = self.memory(Steps().answer)
         self._questions: dict[str, list[Question]] = {}
@@ -238,9 +239,13 @@ class Bench:
             drawing = Drawing(law, self.subject(Correct(self.answers, asked)), asked)
             if law.applies(drawing.backend):
                 with suppress(Unsatisfiable):
-                    law.test(drawing, self.drawn)
+                    law.test(drawing, self._drawn(law))
             self._questions[law.name] = drawing.questions
         return self._questions[law.name]
+
+    def _drawn(self, law: Law) -> settings:
+        few = self.framework is not None and law.name not in WHOLE
+        return settings(max_examples=EXAMPLES["beside" if few else ALONE], derandomize=True, **EVERY)
 
     def judge(self, mutant: Mutant, rows: Sequence[Divergence] | None = None, among: Sequence[Question] | None = None) -> Verdict:
         """Put every law to a pooling with a defect, until one breaks; `rows` stand for the framework's own.
