@@ -78,6 +78,18 @@ ROWS: tuple[Divergence, ...] = (
         where=rules.where_negative, predict=rules.predict_negative,
     ),
     row(
+        id="torch-compiled-int8-lanes", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/191499",
+        description="A maximum of int8 over 16 elements or more is taken in vectors whose lanes past the load are 0: no negative one is less.",
+        smallest="max global values channels_first x=int8:1,1,16:-1x16", observed="0",
+        where=rules.where_lanes("values"), predict=rules.predict_zero,
+    ),
+    row(
+        id="torch-compiled-int8-lanes-index", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/191499",
+        description="The index of a maximum of int8 below 0 over 16 elements or more is that of a lane past the load, which nobody has set.",
+        smallest="max global indices channels_first x=int8:1,1,96:-2x95,-1", observed="0",
+        where=rules.where_lanes("indices"), predict=rules.predict_zero, nearest=rules.nearest_lane,
+    ),
+    row(
         id="torch-compiled-adaptive-index-last-nan", verdict="bug",
         description="What inductor hands to the eager kernel: of several NaN in a bin the last one's index is returned.",
         smallest="max adaptive output_size=1,1,2 indices channels_first x=float32:1,1,1,1,3:nanx3", observed="1",

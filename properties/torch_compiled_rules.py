@@ -182,6 +182,39 @@ def is_negative_integer(case: Case) -> bool:
     return case.x.dtype.kind == "i" and is_written_adaptive(case) and bool((case.x < 0).any())
 
 
+LANES = 16
+"""Floats in a vector of 512 bits."""
+
+
+def where_lanes(output: str) -> Any:
+    """int8 maxima below 0 over windows that lie in one piece of memory, of as many taps as a vector has floats, in a loop.
+
+    A load fills as many bytes as a vector has floats, and the lanes after them, which are 0, take part.
+    """
+
+    def where(case: Case) -> np.ndarray:
+        windows = case.spec.windows
+        beside = case.layout == "channels_first" or case.x.shape[1] == 1
+        if not is_max(case, output) or case.x.dtype != np.int8 or not beside:
+            return NOWHERE
+        taps, _ = oracle.all_windows(case.spec, case.spatial)
+        if isinstance(windows, Sliding) and math.prod(windows.kernel) <= UNROLLED or min(map(len, taps)) < LANES:
+            return NOWHERE
+        rows = rows_of(case.x)
+        return np.stack([rows[:, window].max(axis=1) < 0 for window in taps], axis=1).reshape(case.pooled_shape)
+
+    return where
+
+
+def predict_zero(case: Case, exact: Exact) -> np.ndarray:
+    return np.zeros(case.pooled_shape)
+
+
+def nearest_lane(case: Case, actual: np.ndarray) -> np.ndarray:
+    """0, or what was in memory: no place of the input."""
+    return np.where((actual < 0) | (actual >= math.prod(case.spatial)), actual, 0)
+
+
 def differs(case: Case, output: str) -> np.ndarray | None:
     """Inductor's picks where they may not be the definition's."""
     if not is_max(case, output):
@@ -363,12 +396,14 @@ predict_lp = functools.partial(torch_rules.predict_lp, compiled=True)
 
 
 def where_wide_powers(case: Case) -> np.ndarray:
-    """Norms of float16: windows in which the power of a finite element is past the type's range."""
+    """Norms of float16: windows in which the power of a finite element is past the type's range, or below its normal numbers."""
     if not isinstance(case.spec.reduction, Lp) or case.x.dtype.name != "float16" or case.output != "values":
         return NOWHERE
     with np.errstate(over="ignore", invalid="ignore"):
         powers = np.abs(case.x.astype(np.float64)) ** case.spec.reduction.p
-    return any_window(case, (powers > float(np.finfo(np.float16).max)) & np.isfinite(case.x))
+    info = np.finfo(np.float16)
+    lost = (powers > float(info.max)) | ((powers > 0) & (powers < float(info.smallest_normal)))
+    return any_window(case, lost & np.isfinite(case.x))
 
 
 def predict_wide_powers(case: Case, exact: Exact) -> np.ndarray:
