@@ -57,7 +57,7 @@ def ask(backend: Any, case: Any, place: int) -> Asked:
     """Bind a case, and call it until it is warm; a device's calls are queued where its adapter can.
 
     What a backend allocates itself, its result above all, would lie alike in every process but for what lies before it: so
-    something of a size that `place` chooses does. (Two fifths of the noise between processes was this.)
+    something of a size that `place` chooses does.
     """
     beside = np.empty(SPACER + LINE * random.Random(place).randrange(PAGE // LINE), np.uint8)
     answer = backend.bind(case)

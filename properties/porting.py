@@ -130,7 +130,10 @@ def run_here(framework: str, folder: Path) -> None:
 
 
 def _operator(name: str) -> Any:
-    """An ONNX operator as a function of arrays and attributes: a model of one node, run by onnxruntime."""
+    """An ONNX operator as a function of arrays and attributes: a model of one node, run by onnxruntime.
+
+    Imported here since ONNX is a column of the table and no backend: no adapter would have it, and only the process of its rows does.
+    """
     import onnx
     import onnxruntime
 

@@ -1,6 +1,5 @@
 """Deviations, told one by one: those that are known, and those that nobody has explained yet."""
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -179,10 +178,7 @@ def _known(ident: str, groups: Sequence[Group], lines: Sequence[KnownDivergence]
 
 def _since(line: KnownDivergence) -> str:
     """Since when it is so, as far as it is known."""
-    if line.since:
-        return f"since {line.since}"
-    first = re.search(r">=\s*([\w.]+)", line.versions or "")
-    return f"seen from {first[1]} on, the first version that was tried" if first else ""
+    return f"since {line.since}" if line.since else ""
 
 
 def asked_again(law: str, case: str, backend: str) -> str:
