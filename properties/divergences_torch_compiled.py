@@ -1,8 +1,9 @@
-"""The known deviations of compiled PyTorch on CPU, as rows; the mechanisms are in `torch_compiled_rules`, and in `torch_rules`."""
+"""The known deviations of compiled PyTorch on CPU, as rows; the mechanisms are in `torch_compiled_rules`, `torch_compiled_sums`, and in `torch_rules`."""
 
 from functools import partial
 
 from properties import torch_compiled_rules as rules
+from properties import torch_compiled_sums as sums
 from properties import torch_rules
 from properties.divergence import Divergence
 from properties.torch_rules import in_type
@@ -105,31 +106,31 @@ ROWS: tuple[Divergence, ...] = (
         id="torch-compiled-average-gradient-overhang", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/198119",
         description="The gradient of an average that counts padding divides by the whole kernel where a window overhangs in ceil mode.",
         smallest="average count_include_pad sliding kernel=2 ceil_mode gradient channels_first x=float32:1,1,3:0x3 cotangent=float32:1,1,2:1x2",
-        observed="0.5", where=rules.where_overhang, predict=rules.predict_overhang,
+        observed="0.5", where=sums.where_overhang, predict=sums.predict_overhang,
     ),
     row(
         id="torch-compiled-float16-gradient", verdict="precision",
         description="Gradients that inductor hands to the eager kernel are added in float16.",
         smallest="max sliding kernel=1,1,3 stride=1,1,1 gradient channels_first x=float16:1,1,1,1,5:0x2,1,0x2 cotangent=float16:1,1,1,1,3:2048,1x2",
-        observed="2048", where=in_type(rules.where_half_gradient, "float16"), accumulator="float16",
+        observed="2048", where=in_type(sums.where_half_gradient, "float16"), accumulator="float16",
     ),
     row(
         id="torch-compiled-bfloat16-gradient", verdict="precision",
         description="Gradients that inductor hands to the eager kernel are added in bfloat16.",
         smallest="max sliding kernel=1,1,3 stride=1,1,1 gradient channels_first x=bfloat16:1,1,1,1,5:0x2,1,0x2 cotangent=bfloat16:1,1,1,1,3:256,1x2",
-        observed="256", where=in_type(rules.where_half_gradient, "bfloat16"), accumulator="bfloat16",
+        observed="256", where=in_type(sums.where_half_gradient, "bfloat16"), accumulator="bfloat16",
     ),
     row(
         id="torch-compiled-float16-average", verdict="precision",
         description="Averages that inductor hands to the eager kernel are summed in float16.",
         smallest="average adaptive output_size=1,1,2 values channels_first x=float16:1,1,1,1,4:60000x4", observed="inf",
-        where=in_type(rules.where_half_average, "float16"), accumulator="float16",
+        where=in_type(sums.where_half_average, "float16"), accumulator="float16",
     ),
     row(
         id="torch-compiled-bfloat16-average", verdict="precision",
         description="Averages that inductor hands to the eager kernel are summed in bfloat16.",
         smallest="average adaptive output_size=1,1,2 values channels_first x=bfloat16:1,2,1,4,1:0,1,0.333984,...", observed="0.585938",
-        where=in_type(rules.where_half_average, "bfloat16"), accumulator="bfloat16",
+        where=in_type(sums.where_half_average, "bfloat16"), accumulator="bfloat16",
     ),
     row(
         id="torch-compiled-average-overflow", verdict="precision",
@@ -142,24 +143,24 @@ ROWS: tuple[Divergence, ...] = (
         description="lp_pool is avg_pool(x.pow(p)).mul(k).pow(1/p): odd powers keep their sign, fractional ones of negatives are NaN, "
         "clipped windows are scaled up, and powers overflow and underflow.",
         smallest="lp p=3 sliding kernel=1 values channels_first x=float32:1,1,1:-1", observed="nan",
-        where=torch_rules.where_lp, predict=rules.predict_lp,
+        where=torch_rules.where_lp, predict=sums.predict_lp,
     ),
     row(
         id="torch-compiled-float16-lp", verdict="precision",
         description="Powers of float16 are rounded to float16 where inductor stores them.",
         smallest="lp p=2 global gradient channels_first x=float16:1,1,1:0.001 cotangent=float16:1,1,1:1",
-        observed="0.9937", where=in_type(torch_rules.where_lp, "float16"), predict=rules.predict_lp, accumulator="float16",
+        observed="0.9937", where=in_type(torch_rules.where_lp, "float16"), predict=sums.predict_lp, accumulator="float16",
     ),
     row(
         id="torch-compiled-float16-lp-wide", verdict="bug",
         description="Where lp_pool of float16 is one loop, its powers stay in float32, past float16's range: odd ones of negatives are NaN, no infinity.",
         smallest="lp p=7 sliding kernel=1 values channels_first x=float16:1,1,1:-5", observed="nan",
-        where=rules.where_wide_powers, predict=rules.predict_wide_powers,
+        where=sums.where_wide_powers, predict=sums.predict_wide_powers,
     ),
     row(
         id="torch-compiled-bfloat16-lp", verdict="precision",
         description="Powers of bfloat16 are rounded to bfloat16 where inductor stores them.",
         smallest="lp p=2 sliding kernel=2 stride=1 gradient channels_first x=bfloat16:1,1,7:2,5,... cotangent=bfloat16:1,1,6:1,2,1,...",
-        observed="", where=in_type(torch_rules.where_lp, "bfloat16"), predict=rules.predict_lp, accumulator="bfloat16",
+        observed="", where=in_type(torch_rules.where_lp, "bfloat16"), predict=sums.predict_lp, accumulator="bfloat16",
     ),
 )  # fmt: skip

@@ -114,13 +114,13 @@ def html(summary: Summary, folders: Sequence[Path], made: str, pasts: Mapping[st
     `pasts` are what a history knows of each environment, by id. A page that would be larger leaves out pictures first, then further
     cases, and says so.
     """
-    for pictures, cut in (
-        (True, ""),
-        (False, "Pictures were left out: with them the page would be larger than 5 MB."),
-        (False, "Pictures, and all but the smallest case of each deviation, were left out: with them the page would be larger than 5 MB."),
+    too_large = "were left out: with them the page would be larger than 5 MB."
+    for pictures, lean, cut in (
+        (True, False, ""),
+        (False, False, f"Pictures {too_large}"),
+        (False, True, f"Pictures, and all but the smallest case of each deviation, {too_large}"),
     ):
         views, problems = [], []
-        lean = cut.startswith("Pictures, and")
         for run in summary.runs:
             view, wrong = _view(_lean(run) if lean else run, folders, pictures, (pasts or {}).get(run.environment.id))
             views.append(view)

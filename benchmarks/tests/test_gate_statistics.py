@@ -14,6 +14,7 @@ LOGS = st.lists(st.floats(-0.5, 0.5).map(lambda value: round(value, 6)), min_siz
 def test_the_one_sided_test_is_students(logs, delta):
     """The p-value is the one-sided one of SciPy's own t test."""
     expected = stats.ttest_1samp(logs, delta, alternative="greater").pvalue
+    # SciPy goes by way of another function, which loses digits in the tail; past 1e-300 both are as good as 0.
     assert gs.p_above(gs.sample(logs), delta) == pytest.approx(expected, rel=1e-6, abs=1e-300)
 
 
@@ -28,6 +29,7 @@ def test_the_two_sided_test_sees_both_directions_alike(logs):
 def test_one_interval_is_students(logs, confidence):
     """A family of one has Student's interval."""
     expected = stats.ttest_1samp(logs, 0).confidence_interval(confidence)
+    # Two inversions of Student's distribution, each iterative; a bound near 0 is a difference of two larger numbers.
     assert gs.interval(gs.sample(logs), 1, confidence) == pytest.approx(tuple(expected), rel=1e-6, abs=1e-9)
 
 
@@ -44,6 +46,7 @@ def test_a_share_has_the_exact_interval(counted):
     found, trials = counted
     sides = {0: "less", trials: "greater"}.get(found, "two-sided")
     expected = stats.binomtest(found, trials, alternative=sides).proportion_ci(0.95, method="exact")
+    # SciPy solves for the bound with a root finder of its own tolerance.
     assert gs.proportion(found, trials) == pytest.approx(tuple(expected), abs=1e-7)
 
 
