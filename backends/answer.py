@@ -19,15 +19,14 @@ class Answer:
     `array` is None where `fetch` returned something that is not an array of numbers; `returned` and
     `native` name the types of what `fetch` and the call before it returned. `wrote` names what
     changed under the backend's hands: "x", "cotangent", or "around x": memory beside its elements.
-    `aliases` says whether the answer shares memory with x. `printed` and `logged` are what went to
-    standard output and standard error, whoever wrote it, and `warned` Python's warnings.
+    `printed` and `logged` are what went to standard output and standard error, whoever wrote it, and
+    `warned` Python's warnings.
     """
 
     array: np.ndarray | None
     returned: str
     native: str
     wrote: tuple[str, ...] = ()
-    aliases: bool = False
     warned: tuple[str, ...] = ()
     printed: str = ""
     logged: str = ""
@@ -90,7 +89,6 @@ def observe(backend: Backend, case: Case, memory: Mapping[str, np.ndarray] | Non
         returned=type_name(value),
         native=type_name(native),
         wrote=tuple(wrote),
-        aliases=array is not None and any(np.may_share_memory(array, given) for given in inputs.values()),
         warned=tuple(f"{warning.category.__name__}: {warning.message}" for warning in caught),
     )
 

@@ -238,7 +238,7 @@ class Remote:
         printed, logged = life.said
         return Answer(
             array=arrays[0] if arrays else None,
-            returned=reply["returned"], native=reply["native"], aliases=reply["aliases"],
+            returned=reply["returned"], native=reply["native"],
             wrote=tuple(reply["wrote"]), warned=tuple(reply["warned"]), printed=printed, logged=logged,
         )  # fmt: skip
 

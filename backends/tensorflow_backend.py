@@ -125,6 +125,11 @@ class TensorFlow:
             taped = self.tf.function(taped, jit_compile=self.variant == "xla", autograph=False)
         return _values(taped(x)[0], layout=case.layout)
 
+    def with_indices(self, case: Case) -> np.ndarray:
+        """The values of a case, as they are returned beside the indices."""
+        (values, _), _ = self.bind(case.replace(output="indices"))()
+        return _values(values, layout=case.layout)
+
     def enqueue(self, case: Case) -> tuple[Callable[[], tuple[Any, Restore]], Callable[[], None]]:
         """(launch, wait): start the call, and wait for all that was started."""
         call, gradient = tensorflow_plan.call(case), case.output == "gradient"

@@ -107,6 +107,11 @@ class Torch:
         x = self.place(case.x, case.layout).requires_grad_()
         return self.fetch(self._pool(case, x)(x))
 
+    def with_indices(self, case: Case) -> np.ndarray:
+        """The values of a case, as they are returned beside the indices."""
+        values, _ = self.bind(case.replace(output="indices"))()
+        return self.fetch(values)
+
     def wait(self) -> None:
         """Return when the device has finished; on CPU every call has."""
 

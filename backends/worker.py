@@ -51,7 +51,7 @@ if __name__ == "__main__":
 import backends  # noqa: E402
 from backends import answer, interface, nursery, timing, wire  # noqa: E402
 
-OFFERS = ("native", "static_shape", "layers", "convolve", "environment", "recorded")
+OFFERS = ("native", "static_shape", "layers", "convolve", "environment", "recorded", "with_indices")
 FACTS = ("device", "threads", "compiles")
 LONGEST = 4000
 
@@ -161,9 +161,8 @@ class Servant:
         if header["heed_gap"] and (gap := self.backend.gap(case)):
             raise interface.Unsupported(f"{self.backend.name}: {gap}")
         seen = answer.observe(self.backend, case, memory)
-        return {
-            "returned": seen.returned, "native": seen.native, "aliases": seen.aliases, "warned": seen.warned, "wrote": seen.wrote,
-        }, _travelling(seen.array)  # fmt: skip
+        facts = {"returned": seen.returned, "native": seen.native, "warned": seen.warned, "wrote": seen.wrote}
+        return facts, _travelling(seen.array)
 
     def do_offer(self, header: dict, arrays: list) -> tuple[dict, list]:
         arguments = arrays if header["case"] is None else [wire.case_from(header["case"], arrays)]

@@ -26,11 +26,12 @@ class Divergence:
     accuracy, a *crash* dies or should have raised.
 
     `where(case)` marks the outputs that may deviate, and `predict(case, exact)` says what they are
-    then; `accumulator` says in which dtype the sum is kept, and the bound follows it. Where answers
-    differ from call to call, or follow an order that nobody states, `predict` says what they mostly are,
-    and `nearest(case, actual)` which of those that may come is nearest to the one that came. An element is
-    excused only where `where` holds and the answer is what was predicted, within the error bound: a
-    second defect beside a known one still fails.
+    then; `accumulator` says in which dtype the sum is kept, and the bound follows it; `slack(case)` is
+    how much wider the bound of each is, where the sum that is predicted cancels and the definition's
+    does not. Where answers differ from call to call, or follow an order that nobody states, `predict`
+    says what they mostly are, and `nearest(case, actual)` which of those that may come is nearest to
+    the one that came. An element is excused only where `where` holds and the answer is what was
+    predicted, within the error bound: a second defect beside a known one still fails.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Divergence:
     predict: Callable[[Case, Exact], np.ndarray] | None = None
     nearest: Callable[[Case, np.ndarray], np.ndarray] | None = None
     accumulator: str | None = None
+    slack: Callable[[Case], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES and not self.outcome.startswith("signal:SIG"):
@@ -85,7 +87,8 @@ class Divergence:
                 # The bound is relative, so that of a large prediction is as large.
                 magnitude = np.fmax(exact.magnitude, np.where(np.isfinite(value), np.abs(value), 0))
                 expected = replace(exact, value=value, rest=np.zeros(actual.shape), magnitude=magnitude)
-        return where & ~compare.compare(case, actual, expected, self.accumulator).bad
+        slack = 0.0 if self.slack is None else self.slack(case)
+        return where & ~compare.compare(case, actual, expected, self.accumulator, slack).bad
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """How two answers of one backend relate, and other ways to put a case: what metamorphic laws are made of."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -48,6 +49,13 @@ def finite(case: Case) -> bool:
 def plain(array: np.ndarray) -> np.ndarray:
     """The same elements in a fresh array, contiguous and writeable."""
     return np.array(array, order="C")
+
+
+def taken(x: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """The elements of x, (N, C, *spatial), at flat indices into each sample's and channel's space, (N, C, *out)."""
+    rows = plain(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
+    flat = index.reshape(*x.shape[:2], math.prod(index.shape[2:]))
+    return np.take_along_axis(rows, flat, axis=2).reshape(index.shape)
 
 
 def part(case: Case, sample: slice, channel: slice) -> Case:

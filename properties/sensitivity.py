@@ -52,6 +52,7 @@ LEFT_OUT = {
     "past_2_to_the_24": "one case takes minutes without a kernel",
     "static_shape": "a stand-in infers no shape without computing",
     "with_a_gradient_recorded": "a stand-in records nothing for differentiation",
+    "with_indices": "a stand-in returns one thing at a time",
 }
 """Laws that are not put to stand-ins, and why."""
 

@@ -1,6 +1,7 @@
 """A backend while a law questions it: asked case by case, its answers held to what is known of it."""
 
 import functools
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+import backends
 from backends import UnknownBackend, oracle, text
 from backends.answer import Raised, observe
-from backends.compare import Nonconformity
+from backends.compare import Nonconformity, assert_shaped
 from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
 from backends.process import Remote, RemoteError, RemoteFailure, TimedOut
 from backends.spec import Average, Lp, Sliding
 from properties.divergence import Divergence, Mended, ends, mend
+from properties.relations import taken
 
 LEAST_PATIENCE = 5.0
 """Seconds for an answer after one that did not come, or ten times the slowest that did."""
@@ -143,18 +146,40 @@ class Subject:
         Raises:
             Unsupported: it cannot be asked this, or that way.
         """
-        offered = getattr(self.backend, "recorded", None)
-        if offered is None:
-            raise Unsupported(f"{self.name} has no way to record a gradient and return the values")
         gradient = case.replace(output="gradient", cotangent=np.ones(case.pooled_shape, case.x.dtype))
-        for asked in (case, gradient):
+        (values,) = self._offered("recorded", "with a gradient recorded", case, gradient)
+        return self.mended(case, values)
+
+    def with_indices(self, case: Case) -> np.ndarray:
+        """The values of a case, as they are returned beside the indices, with what is known to deviate mended.
+
+        Where an index is known to be another than the definition's, the value beside it may be that
+        other element: what drops a NaN names one that is left, and returns it.
+
+        Raises:
+            Unsupported: it cannot be asked this, or that way.
+        """
+        asked = case.replace(output="indices")
+        values, index = self._offered("with_indices", "beside the indices", case, asked, also=True)
+        assert_shaped(asked, index)
+        values, right = self.mended(case, values), self.mended(asked, index)
+        assert_shaped(case, values)
+        inside = (index >= 0) & (index < math.prod(case.spatial))
+        other = (index != right) & inside & (taken(case.x, np.where(inside, index, 0)) == values)
+        return np.where(other, taken(case.x, np.where(other, right, 0)), values)
+
+    def _offered(self, name: str, how: str, case: Case, other: Case, also: bool = False) -> list[np.ndarray]:
+        """The values of a case by a method that a backend may offer, and that asks it another case as well; with that one's answer."""
+        offered = getattr(self.backend, name, None)
+        if offered is None:
+            raise Unsupported(f"{self.name} does not offer values {how}")
+        for asked in (case, other):
             if reason := refusal(self.backend, asked):
                 raise Unsupported(reason)
         try:
-            values = offered(case)
+            return [offered(case), *([backends.run(self.backend, other)] if also else [])]
         except (RemoteError, RemoteFailure) as error:
-            raise Misbehaved(f"with a gradient recorded: {error}", status=error.status) from error
-        return self.mended(case, values)
+            raise Misbehaved(f"{how}: {error}", status=error.status) from error
 
     def beside(self, address: str | None = None, **environment: str) -> "Subject":
         """Another backend, or this one in another environment, in a process of its own.

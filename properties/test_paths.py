@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 from hypothesis import strategies as st
 
 import backends
@@ -11,7 +10,7 @@ from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Unsupported, ref
 from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
 from backends.text import generate
 from properties.laws import law
-from properties.relations import assert_agree, one_apart, part, plain
+from properties.relations import assert_agree, one_apart, part, plain, taken
 from properties.strategies import MEMORY, askable, number, one_of
 
 EAGER = {"torch:compile": "torch", "torch:cuda-compile": "torch:cuda", "tensorflow:graph": "tensorflow", "tensorflow:xla": "tensorflow"}
@@ -27,11 +26,9 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 def test_values_at_the_indices(backend, case):
     """The elements at the indices are the values that are returned without them."""
     index, values = backend.answers(case, case.replace(output="values"))
-    rows = plain(case.x).reshape(*case.x.shape[:2], int(np.prod(case.spatial)))
-    outside = (index < 0) | (index >= rows.shape[2])
-    assert not outside.any(), f"index {index[outside][0]} of {rows.shape[2]} elements"
-    taken = np.take_along_axis(rows, index.reshape(*case.x.shape[:2], int(np.prod(case.pooled_shape[2:]))), axis=2)
-    assert_agree(case.replace(output="values"), values, taken.reshape(values.shape), "taken at the indices")
+    outside = (index < 0) | (index >= (elements := math.prod(case.spatial)))
+    assert not outside.any(), f"index {index[outside][0]} of {elements} elements"
+    assert_agree(case.replace(output="values"), values, taken(case.x, index), "taken at the indices")
 
 
 @law(layouts={"channels_first"})
@@ -91,6 +88,13 @@ def test_with_a_gradient_recorded(backend, case):
     """Values are the same while a gradient is recorded, which may take another kernel."""
     alone, recorded = backend.ask(case), backend.recorded(case)
     assert_agree(case, alone, recorded, "with a gradient recorded")
+
+
+@law(reductions={"max"}, outputs={"values"})
+def test_with_indices(backend, case):
+    """Values are the same whether or not indices are returned beside them, which often takes another kernel."""
+    alone, beside = backend.ask(case), backend.with_indices(case)
+    assert_agree(case, alone, beside, "beside the indices")
 
 
 @law(examples=0.5)

@@ -10,7 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from backends import oracle, torch_plan
+from backends import compare, oracle, torch_plan
 from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Average, Lp, Max, Sliding
@@ -218,6 +218,36 @@ def lp_steps(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray, np.
         totals[:, cell] = rounded(rounded(np.sign(mean) * np.abs(mean)) * rounded.wide.type(kernel))
     y = rounded.power(totals, 1 / p)
     return x, totals, y, taps, float(kernel)
+
+
+def lp_slack(case: Case, *, compiled: bool = False) -> np.ndarray:
+    """How far rounding may take a norm, or its gradient, from PyTorch's formula because odd powers cancel.
+
+    The formula's Σx^p over n taps is good to (n+3)·u·Σ|x^p|, of which the definition, whose terms have one
+    sign, explains (n+3)·u·|Σx^p|. The rest, relative to |Σx^p|, is c; here and in the prediction, twice c.
+    A root raised to q = 1/p, or to 1/p − 1 for a gradient, is off by |(1 ± 2c)^q − 1| ≤ (1 − 2c)^−|q| − 1.
+    From 2c = ½ on nothing more is granted: a sum that is all rounding excuses nothing.
+    """
+    rounded = Rounding(case.x.dtype, fused=compiled)
+    p = case.spec.reduction.p
+    u = compare.format_of(case.x.dtype).u
+    with np.errstate(all="ignore"):
+        x, totals, y, taps, kernel = lp_steps(case, rounded)
+        magnitudes = np.abs(x.astype(np.float64)) ** p
+        sums = np.stack([magnitudes[:, window].sum(axis=1) * (kernel / len(window)) for window in taps], axis=1)
+        lengths = np.array([len(window) for window in taps])
+        cancelled = (lengths + 3) * u * (sums / np.abs(totals) - 1)
+        cancelled = np.where(np.isfinite(cancelled), np.clip(2 * cancelled, 0, 0.5), 0)
+        if case.output == "values":
+            off = np.abs(y) * ((1 - cancelled) ** (-1 / p) - 1)
+            return np.where(np.isfinite(off), off, 0).reshape(case.pooled_shape)
+        given = np.abs(case.cotangent.reshape(len(x), len(taps)).astype(np.float64))
+        of_totals = given * np.abs(totals) ** (1 / p - 1) * ((1 - cancelled) ** -abs(1 / p - 1) - 1)
+        back = np.zeros(x.shape)
+        for cell, window in enumerate(taps):
+            back[:, window] += (np.where(np.isfinite(of_totals[:, cell]), of_totals[:, cell], 0) * kernel / len(window))[:, None]
+        off = back * np.abs(x) ** (p - 1)
+        return np.where(np.isfinite(off), off, 0).reshape(case.x.shape)
 
 
 def predict_lp_in_vectors(case: Case, exact: Exact) -> np.ndarray:

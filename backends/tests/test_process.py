@@ -314,7 +314,7 @@ def test_writing_to_the_input_is_seen(remote, name, wrote):
 def test_the_same_is_seen_without_a_process():
     """Facts about an answer can be had in this process too, all but deaths, prints and memory beside x."""
     seen = answer.observe(backends.load(f"{STRANGERS}:Writing"), FATAL.replace(x=FATAL.x.copy()))
-    assert (seen.wrote, seen.returned, seen.native, seen.aliases) == (("x",), "numpy.ndarray", "numpy.ndarray", False)
+    assert (seen.wrote, seen.returned, seen.native) == (("x",), "numpy.ndarray", "numpy.ndarray")
     with pytest.raises(answer.Raised, match="fetch"):
         answer.observe(backends.load(f"{STRANGERS}:Answering"), PLAIN)
 

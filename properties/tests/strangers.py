@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from backends import oracle
+
 
 class Sound:
     """2-D max pooling of float32 with NumPy's own window view."""
@@ -138,6 +140,17 @@ class RecordsOtherwise(Sound):
 
     def recorded(self, case):
         return self.bind(case)() + np.float32(1)
+
+
+class PoolsOtherwiseBesideIndices(Sound):
+    name = "pools-otherwise-beside-indices"
+    capabilities: ClassVar[dict] = {"max": {**Sound.capabilities["max"], "outputs": {"values", "indices"}}}
+
+    def bind(self, case):
+        return super().bind(case) if case.output == "values" else lambda: oracle.pool(case).value
+
+    def with_indices(self, case):
+        return -self.bind(case.replace(x=-case.x))()
 
 
 class InfersOtherwise(Sound):

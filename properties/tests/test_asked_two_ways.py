@@ -30,11 +30,12 @@ def broken_elsewhere(name: str, law: str) -> str:
     "stranger, law, says",
     [
         (strangers.RecordsOtherwise, "with_a_gradient_recorded", "with a gradient recorded"),
+        (strangers.PoolsOtherwiseBesideIndices, "with_indices", "beside the indices"),
         (strangers.InfersOtherwise, "static_shape", "static"),
     ],
 )
 def test_a_second_way_that_differs_is_seen(stranger, law: str, says: str) -> None:
-    """Values that change while a gradient is recorded, and a shape that is inferred wrongly, break their laws."""
+    """Values that change while a gradient is recorded or beside indices, and a shape that is inferred wrongly, break their laws."""
     assert says in broken(stranger(), law)
 
 

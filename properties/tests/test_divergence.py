@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from backends import oracle
 from backends.interface import Case
 from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
 from properties.divergence import Divergence, ends, mend
+from properties.divergences_torch import ROWS
 
 CASE = Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(2,))), x=np.float32([[[1, np.nan, 3, 4, np.nan, np.nan]]]))
 RIGHT = np.float32([[[np.nan, 4, np.nan]]])
@@ -77,6 +79,18 @@ def test_the_bound_is_that_of_the_prediction(ulps: int, excused: dict[str, int])
     )
     large = row(predict=lambda case, exact: np.full((1, 1, 3), 30000), where=lambda case: np.ones(3, bool))
     assert mend(case, np.full((1, 1, 3), 30000 + np.spacing(np.float32(30000)) * ulps, np.float32), [large]).excused == excused
+
+
+@pytest.mark.parametrize("output", ["values", "gradient"])
+@pytest.mark.parametrize("apart, excused", [(4e-15, True), (1e-12, False)])
+def test_a_prediction_that_cancels_is_granted_its_rounding(output: str, apart: float, excused: bool) -> None:
+    """Where signed powers cancel, rounding is granted that the definition's own sum cannot have, and no more than that."""
+    x = np.float64([[[763, 859, -892, -796, 260, 356, 644, 740]]])
+    cotangent = np.ones((1, 1, 1)) if output == "gradient" else None
+    case = Case(spec=PoolSpec(reduction=Lp(p=7), windows=Global()), x=x, output=output, cotangent=cotangent)
+    formula = next(row for row in ROWS if row.id == "torch-lp-formula")
+    came = formula.predict(case, oracle.pool(case)) * (1 + apart)
+    assert formula.explains(case, came, oracle.pool(case)).all() == excused
 
 
 def test_an_accumulator_widens_the_bound() -> None:
