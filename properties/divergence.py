@@ -1,16 +1,19 @@
 """What a known deviation of a backend is, and how narrowly it excuses an answer."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import ml_dtypes
 import numpy as np
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from backends import compare
-from backends.interface import Case
+from backends import compare, oracle
+from backends.interface import Case, dtype_named
 from backends.oracle import Exact
+from backends.spec import Average
 
 Verdict = Literal["convention", "bug", "precision", "crash"]
 OUTCOMES = ("wrong", "returns", "raises", "hangs")
@@ -78,6 +81,8 @@ class Divergence:
         where = np.broadcast_to(self.where(case), actual.shape)
         if not where.any():
             return where
+        if self.predict is None and case.output == "values" and isinstance(case.spec.reduction, Average):
+            where = where & may_round(case, str(self.accumulator))
         expected = exact
         if self.predict is not None:
             foreseen = self.predict(case, exact) if self.nearest is None else self.nearest(case, actual)
@@ -89,6 +94,26 @@ class Divergence:
                 expected = replace(exact, value=value, rest=np.zeros(actual.shape), magnitude=magnitude)
         slack = 0.0 if self.slack is None else self.slack(case)
         return where & ~compare.compare(case, actual, expected, self.accumulator, slack).bad
+
+
+def may_round(case: Case, accumulator: str) -> np.ndarray:
+    """Windows whose sum some order of addition rounds, if it is kept in the accumulator's type.
+
+    Where all elements are multiples of one power of two q, so is every partial sum; while Σ|x| ≤ 2^p·q, p the
+    type's precision, each has a place in it. Such a sum loses nothing, so its type is no excuse.
+    """
+    kind = ml_dtypes.finfo(dtype_named(accumulator))
+    digits = kind.nmant + 1
+    x = np.abs(case.x.astype(np.float64)).reshape(case.x.shape[0] * case.x.shape[1], math.prod(case.spatial))
+    with np.errstate(invalid="ignore", over="ignore"):
+        fraction, exponent = np.frexp(np.where(np.isfinite(x), x, 0))
+        whole = (fraction * 2.0**53).astype(np.int64)
+        unit = np.where(x > 0, np.ldexp((whole & -whole).astype(np.float64), exponent - 53), np.inf)
+        taps, _ = oracle.all_windows(case.spec, case.spatial)
+        totals = np.stack([x[:, window].sum(axis=1) for window in taps], axis=1)
+        units = np.stack([unit[:, window].min(axis=1) for window in taps], axis=1)
+        kept = (totals <= units * 2.0**digits) & (totals <= float(kind.max))
+    return ~kept.reshape(case.pooled_shape)
 
 
 @dataclass(frozen=True, kw_only=True)

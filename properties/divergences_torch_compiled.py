@@ -153,9 +153,10 @@ ROWS: tuple[Divergence, ...] = (
     ),
     row(
         id="torch-compiled-float16-lp-wide", verdict="bug",
-        description="Where lp_pool of float16 is one loop, its powers stay in float32, past float16's range: odd ones of negatives are NaN, no infinity.",
+        description="Where lp_pool of float16 is one loop, its powers stay in float32, past float16's range: odd ones of negatives are NaN, no infinity; "
+        "the means may be stored in float16 all the same.",
         smallest="lp p=7 sliding kernel=1 values channels_first x=float16:1,1,1:-5", observed="nan",
-        where=sums.where_wide_powers, predict=sums.predict_wide_powers,
+        where=sums.where_wide_powers, predict=sums.predict_wide_powers, nearest=sums.nearest_wide_powers,
     ),
     row(
         id="torch-compiled-bfloat16-lp", verdict="precision",

@@ -87,12 +87,12 @@ def is_large(case: Case) -> bool:
 
 
 def is_tiled(case: Case) -> bool:
-    """Whether XLA makes a plain reduction of windows of a large array: on each axis they tile it, or read one element."""
+    """Whether XLA makes a plain reduction of windows of a large array: on each axis they tile it, read all of it, or one element."""
     windows = case.spec.windows
     if not (isinstance(case.spec.reduction, Max) and isinstance(windows, Sliding) and case.output == "values"):
         return False
-    axes = list(zip(windows.kernel, windows.stride, windows.dilation, strict=True))
-    alike = all(kernel == 1 or (kernel == stride and dilation == 1) for kernel, stride, dilation in axes)
+    axes = list(zip(windows.kernel, windows.stride, windows.dilation, case.spatial, strict=True))
+    alike = all(kernel == 1 or (kernel in (stride, size) and dilation == 1) for kernel, stride, dilation, size in axes)
     return alike and case.x.dtype.name in ("float32", "float64") and case.x.size >= LARGE
 
 
@@ -149,7 +149,7 @@ def nearest_element(case: Case, actual: np.ndarray) -> np.ndarray:
     taps, _ = oracle.all_windows(case.spec, case.spatial)
     rows, answers = flushed(rows_of(case.x), case.x.dtype), rows_of(actual)
     out = np.full(answers.shape, -np.inf)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         for j, window in enumerate(taps):
             numbers = np.where(np.isnan(rows[:, window]), -np.inf, rows[:, window])
             answer = answers[:, j : j + 1]

@@ -36,6 +36,8 @@ from reports.record import Record, Tally, Writer
 
 Claim = Callable[[Subject, Case], None]
 
+UNLISTED = {"kernel", "stride", "axes", "channels"}
+"""What the report counts and opens no case for: cases that differ in it alone share native code."""
 SHOWN = 300
 """Characters of a case up to which a reader looks at it, so that code for it is worth its room."""
 READ = 2000
@@ -249,7 +251,7 @@ class Trial:
 
     def _native(self, case: Case, written: str, status: str, question: Mapping[str, str], *, always: bool) -> str | None:
         """Code for a case that a report may open for its question: the shortest so far, if it is short enough to be read."""
-        asked = (status, *itertools.chain.from_iterable(sorted(question.items())))
+        asked = (status, *itertools.chain.from_iterable(sorted(item for item in question.items() if item[0] not in UNLISTED)))
         if not always and len(written) >= self._shortest.get(asked, SHOWN):
             return None
         self._shortest[asked] = min(len(written), self._shortest.get(asked, SHOWN))

@@ -106,7 +106,7 @@ def _column_first(self: Steps, case: Any, row: list, reaches: Any, spatial: Any)
 
 
 ACCUMULATION = [
-    mutant("accumulation", "float16", "float16 sums are kept in float16", total=lambda ok, self, numbers, case: (
+    mutant("accumulation", "float16", "float16 sums are kept in float16", known_as=("tf-float16-average",), total=lambda ok, self, numbers, case: (
         narrow(numbers, np.float16) if case.x.dtype.name == "float16" and case.output == "values" else ok(numbers, case))),
     mutant("accumulation", "bfloat16", "bfloat16 sums are kept in bfloat16 (JAX reduce_window)", total=lambda ok, self, numbers, case: (
         narrow(numbers, case.x.dtype) if case.x.dtype.name == "bfloat16" and case.output == "values" else ok(numbers, case))),
@@ -117,7 +117,7 @@ ACCUMULATION = [
         narrow(numbers, np.float32) if case.x.dtype.name == "float64" else ok(numbers, case))),
     mutant("accumulation", "running_sums", "a sum is the difference of two running sums", total=lambda ok, self, numbers, case: (
         running(numbers) if len(numbers) > 2 and all(math.isfinite(v) for v in numbers) else ok(numbers, case))),
-    mutant("accumulation", "overflow_in_float16", "a float16 sum overflows before it is divided", total=lambda ok, self, numbers, case: (
+    mutant("accumulation", "overflow_in_float16", "a float16 sum overflows before it is divided", known_as=("tf-float16-average",), total=lambda ok, self, numbers, case: (
         math.copysign(math.inf, ok(numbers, case)) if case.x.dtype.name == "float16" and math.isfinite(ok(numbers, case)) and abs(ok(numbers, case)) > 65504 else ok(numbers, case))),
     mutant("accumulation", "reciprocal_in_half", "the reciprocal of the divisor is rounded to the half type", quotient=lambda ok, self, total, divisor, case: (
         total * float(case.x.dtype.type(1 / divisor)) if is_half(case) else ok(total, divisor, case))),
@@ -150,7 +150,8 @@ DTYPE = [
     mutant("dtype", "int8_identity_zero", "an int8 maximum starts from zero", cell=lambda ok, self, case, row, reaches, spatial, n, c: (
         max(ok(case, row, reaches, spatial, n, c), case.x.dtype.type(0)) if case.x.dtype.name == "int8" and case.output == "values" else ok(case, row, reaches, spatial, n, c))),
     mutant("dtype", "float16_comes_back_wider", "float16 comes back as float32", finish=lambda ok, self, case, a: a.astype(np.float32) if a.dtype == np.float16 else a),
-    mutant("dtype", "subnormals_flushed", "subnormals are flushed to zero (TensorFlow, XLA)", finish=floats_only(
+    mutant("dtype", "subnormals_flushed", "subnormals are flushed to zero (TensorFlow, XLA)", known_as=(
+        "tf-average-subnormals", "tf-max-subnormals", "tf-max-subnormals-zero", "tf-subnormal-results",), finish=floats_only(
         lambda case, a: np.where(np.abs(a.astype(np.float64)) < float(np.finfo(np.float32).tiny), a.dtype.type(0), a) if a.dtype == np.float32 else a)),
     mutant("dtype", "subnormal_inputs_flushed", "subnormal inputs count as zero", number=lambda ok, self, value, case: (
         0.0 if case.x.dtype.name == "float32" and abs(value) < 1.2e-38 else value)),

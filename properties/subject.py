@@ -229,6 +229,10 @@ def _started(address: str, where: tuple[tuple[str, Any], ...], environment: tupl
     return Remote(address, **dict(where), environment=dict(environment))
 
 
+SIZES = {"kernel": (1, 3, 8, 32), "channels": (1, 7, 16, 64), "batch": (1,)}
+"""The largest number of each class of sizes: those that kernels have paths of their own for lie in classes of their own."""
+
+
 def question(case: Case) -> dict[str, str]:
     """What a case asks, attribute by attribute: the coordinates of the coverage table."""
     reduction, windows = case.spec.reduction, case.spec.windows
@@ -241,8 +245,14 @@ def question(case: Case) -> dict[str, str]:
         "output": case.output,
         "memory": _memory(case.x),
         "values": _values(case.x),
+        "channels": _size_class("channels", case.x.shape[1]),
+        "batch": _size_class("batch", case.x.shape[0]) if case.x.shape[0] else "empty",
     }
     if isinstance(windows, Sliding):
+        asked["kernel"] = _size_class("kernel", max(windows.kernel))
+        asked["stride"] = _stride(windows)
+        if len(windows.kernel) > 1:
+            asked["axes"] = "distinct" if _distinct(windows, case.spatial) else "alike in part"
         asked["padding"] = padding_kind(case)
         asked["dilation"] = "yes" if set(windows.dilation) != {1} else "no"
         asked["ceil_mode"] = "yes" if windows.ceil_mode else "no"
@@ -251,9 +261,29 @@ def question(case: Case) -> dict[str, str]:
             asked["divisor"] = "none" if reduction.divisor is None else "negative" if reduction.divisor < 0 else "positive"
     if isinstance(reduction, Lp):
         asked["p"] = f"{reduction.p:g}"
-    if not case.x.shape[0]:
-        asked["batch"] = "empty"
     return asked
+
+
+def _size_class(attribute: str, size: int) -> str:
+    """Which class of sizes a size is in: "1", "2 to 3", "33 or more"."""
+    below = 0
+    for most in SIZES[attribute]:
+        if size <= most:
+            return f"{most}" if below + 1 >= most else f"{below + 1} to {most}"
+        below = most
+    return f"{below + 1} or more"
+
+
+def _stride(windows: Sliding) -> str:
+    """How windows follow one another, on the axis where they do so least closely."""
+    spans = [dilation * (size - 1) + 1 for size, dilation in zip(windows.kernel, windows.dilation, strict=True)]
+    gaps = [stride - span for stride, span in zip(windows.stride, spans, strict=True)]
+    return "windows overlap" if max(gaps) < 0 else "windows adjoin" if max(gaps) == 0 else "windows leave gaps"
+
+
+def _distinct(windows: Sliding, spatial: tuple[int, ...]) -> bool:
+    """Whether no two axes have the same size, window or stride: what mixes axes up then shows."""
+    return all(len(set(sizes)) == len(sizes) for sizes in (windows.kernel, windows.stride, spatial))
 
 
 def _memory(array: np.ndarray) -> str:

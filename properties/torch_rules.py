@@ -203,8 +203,13 @@ class Rounding:
         return self(base.astype(np.float64) ** exponent)
 
 
-def lp_steps(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[list[int]], float]:
-    """(x, Σ over each window as PyTorch has it, y, taps, kernel): `avg_pool(x.pow(p)).mul(k).pow(1/p)`, step by step."""
+def lp_steps(
+    case: Case, rounded: Rounding, mean_rounded: Rounding | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[list[int]], float]:
+    """(x, Σ over each window as PyTorch has it, y, taps, kernel): `avg_pool(x.pow(p)).mul(k).pow(1/p)`, step by step.
+
+    `mean_rounded` is in what the means are stored, if not in what the powers are.
+    """
     p = case.spec.reduction.p
     taps, _ = oracle.all_windows(case.spec, case.spatial)
     windows = case.spec.windows
@@ -213,7 +218,9 @@ def lp_steps(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray, np.
     powers = rounded.store(rounded.power(x, p))
     totals = np.empty((len(x), len(taps)), rounded.wide)
     for cell, window in enumerate(taps):
-        mean = rounded.store(np.add.reduce(powers[:, window], axis=1, dtype=rounded.wide) / rounded.wide.type(len(window)))
+        mean = (mean_rounded or rounded).store(
+            np.add.reduce(powers[:, window], axis=1, dtype=rounded.wide) / rounded.wide.type(len(window))
+        )
         # torch.sign(out) * relu(torch.abs(out)), then the size of a whole window: a clipped one is scaled up.
         totals[:, cell] = rounded(rounded(np.sign(mean) * np.abs(mean)) * rounded.wide.type(kernel))
     y = rounded.power(totals, 1 / p)

@@ -24,7 +24,11 @@ ATTRIBUTES: dict[str, tuple[str, tuple[str, ...]]] = {
     "divisor": ("Divisor", ("none", "positive", "negative")),
     "memory": ("Memory", ("contiguous", "strided", "transposed", "negative strides", "read-only")),
     "p": ("Order p", ()),
-    "batch": ("Batch", ()),
+    "kernel": ("Window's longest side", ()),
+    "stride": ("Stride", ("windows overlap", "windows adjoin", "windows leave gaps")),
+    "axes": ("Sizes, windows and strides of the axes", ("distinct", "alike in part")),
+    "channels": ("Channels", ()),
+    "batch": ("Batch", ("empty",)),
     "values": ("Special values", ("nan", "+inf", "-inf", "subnormal", "huge", "integer extremes")),
     BAD_CALL: ("Bad calls", ()),
 }

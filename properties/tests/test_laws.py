@@ -160,6 +160,23 @@ def test_questions_name_the_values(x: np.ndarray, says: str) -> None:
     assert question(Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 1))), x=x))["values"] == says
 
 
+@pytest.mark.parametrize(
+    "shape, windows, says",
+    [
+        ((1, 1, 4, 4), Sliding(kernel=(1, 1)), {"batch": "1", "channels": "1", "kernel": "1", "stride": "windows adjoin"}),
+        ((0, 2, 4, 4), Sliding(kernel=(2, 2)), {"batch": "empty", "channels": "2 to 7", "kernel": "2 to 3", "axes": "alike in part"}),
+        ((2, 17, 9, 8), Sliding(kernel=(3, 4), stride=(1, 2)), {"channels": "17 to 64", "kernel": "4 to 8", "stride": "windows overlap"}),
+        ((3, 65, 90, 80), Sliding(kernel=(33, 9), stride=(1, 2)), {"batch": "2 or more", "channels": "65 or more", "kernel": "33 or more"}),
+        ((1, 1, 9, 8), Sliding(kernel=(2, 3), stride=(1, 4)), {"stride": "windows leave gaps", "axes": "distinct"}),
+        ((1, 1, 9), Sliding(kernel=(2,), stride=(3,), dilation=(2,)), {"stride": "windows adjoin"}),
+    ],
+)
+def test_questions_name_the_sizes(shape: tuple[int, ...], windows: Sliding, says: dict[str, str]) -> None:
+    """The class of each size, and how windows follow one another, are among the attributes of a question."""
+    asked = question(Case(spec=PoolSpec(reduction=Max(), windows=windows), x=np.zeros(shape, np.float32)))
+    assert says.items() <= asked.items()
+
+
 def test_a_backend_that_hangs_is_waited_for_seldom() -> None:
     """After the first answer that does not come a law asks that case alone again, with less patience, and names it."""
     with Remote(f"{HERE}:Hangs", time_limit=8) as remote:

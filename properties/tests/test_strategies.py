@@ -81,6 +81,8 @@ def test_cases_cover_the_question_space() -> None:
     wanted |= {f"ndim={n}-D" for n in (1, 2, 3)} | {
         f"memory={kind}" for kind in ("contiguous", "read-only", "transposed", "strided", "negative strides")
     }
+    wanted |= {f"kernel={size}" for size in ("1", "2 to 3", "4 to 8")} | {f"channels={size}" for size in ("1", "2 to 7", "8 to 16")}
+    wanted |= {"stride=windows overlap", "stride=windows adjoin", "stride=windows leave gaps", "axes=distinct", "axes=alike in part"}
     assert wanted <= asked
     assert sum(valid) > 0.9 * len(valid)
 
