@@ -9,9 +9,9 @@ import itertools
 import numpy as np
 
 from backends.numpy_kernels import QUICK_SUM, SUM, reduce_axes, spread_axes
-from backends.numpy_numbers import reciprocal, widen
+from backends.numpy_numbers import narrow, reciprocal, widen
 from backends.numpy_plan import Axis, divisors, ranges
-from backends.numpy_pooling import OVERFLOW, Block, Index, Plan, Question, accumulator, lengths, pieces
+from backends.numpy_pooling import OVERFLOW, Block, Index, Plan, Question, Trap, accumulator, lengths, pieces
 from backends.numpy_program import Builder, Program, copy
 
 Shape = tuple[int, ...]
@@ -33,7 +33,7 @@ def values(question: Question) -> Plan:
         if exponent:
             build.emit(np.ldexp, total, exponent, out=total)
         if acc != dtype:
-            build.emit(copy, total, out="y")
+            narrow(build, total, dtype, "y", finite=finite)
         return build.program()
 
     programs = functools.cache(write)
@@ -43,7 +43,19 @@ def values(question: Question) -> Plan:
         key = (lengths(inputs), lengths(outputs), lengths(factors), windows)
         parts = {"x": inputs, "y": outputs, "factor": factors}
         blocks.append(Block(program=programs(*key, True), parts=parts, slow=functools.partial(programs, *key, False)))
-    return Plan(shape=question.counts, dtype=dtype, arrays={"x": question.x, "factor": factor}, blocks=blocks, traps=OVERFLOW, linear="x")
+    return Plan(
+        shape=question.counts,
+        dtype=dtype,
+        arrays={"x": question.x, "factor": factor},
+        blocks=blocks,
+        traps=traps(dtype),
+        linear="x",
+    )
+
+
+def traps(dtype: np.dtype) -> tuple[Trap, ...]:
+    """What sends a block to its slow program: `narrow` loses digits where it underflows, and nowhere else."""
+    return (*OVERFLOW, "under") if dtype == np.float16 else OVERFLOW
 
 
 def broadcast_part(index: Index, array: np.ndarray) -> Index:
@@ -72,7 +84,7 @@ def gradient(question: Question) -> Plan:
             build.emit(np.ldexp, terms, exponent, out=terms)
         total = spread_axes(build, terms, windows, acc, "y" if acc == dtype else None)
         if acc != dtype:
-            build.emit(copy, total, out="y")
+            narrow(build, total, dtype, "y", finite=finite)
         return build.program()
 
     programs = functools.cache(write)
@@ -99,6 +111,6 @@ def gradient(question: Question) -> Plan:
         dtype=dtype,
         arrays={"g": question.g, "factor": factor},
         blocks=blocks,
-        traps=OVERFLOW,
+        traps=traps(dtype),
         linear="g",
     )

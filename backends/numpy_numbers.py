@@ -93,6 +93,37 @@ def widen(build: Builder, source: str, dtype: np.dtype, accumulator: np.dtype, *
     return wide
 
 
+def narrow(build: Builder, source: str, dtype: np.dtype, out: str, *, finite: bool = False) -> None:
+    """Round a float32 register once to a half type, into a register of that type; spoils it.
+
+    `finite` numbers become float16 by their bits, in a third of a cast's time: 2^-112 makes up for the smaller
+    exponent, half of the last place that is kept (less one where that is even) rounds to nearest, ties to even,
+    and the sign is smeared over the three bits that are then free, so that a shift brings it to its place.
+    A number that loses digits to 2^-112 already, some below 2^-14, would be rounded twice: the product underflows.
+    """
+    if not finite or dtype != np.float16:
+        build.emit(copy, source, out=out)
+        return
+    bits, shape = build.view(source, np.int32), build.shapes[source]
+    rounded, sign = build.buffer(shape, np.int32), build.buffer(shape, np.int32)
+    # The least number that rounds to infinity: past it the exponent would run into the sign.
+    most = np.float32(65520 * 2.0**-112)
+    build.emit(np.multiply, source, np.float32(2.0**-112), out=source)
+    build.emit(np.minimum, source, most, out=source)
+    build.emit(np.maximum, source, -most, out=source)
+    build.emit(np.right_shift, bits, np.int32(13), out=rounded)
+    build.emit(np.bitwise_and, rounded, np.int32(1), out=rounded)
+    build.emit(np.add, rounded, np.int32(0xFFF), out=rounded)
+    build.emit(np.add, rounded, bits, out=rounded)
+    build.emit(np.right_shift, bits, np.int32(3), out=sign)
+    build.emit(np.bitwise_and, sign, np.int32(0x70000000), out=sign)
+    build.emit(np.bitwise_or, rounded, sign, out=rounded)
+    build.emit(np.right_shift, rounded, np.int32(13), out=rounded)
+    build.emit(copy, rounded, out=build.view(out, np.int16))
+    build.free(rounded)
+    build.free(sign)
+
+
 def reciprocal(divisor: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
     """(factor, exponent) such that x·factor·2^exponent is x/divisor with two roundings.
 

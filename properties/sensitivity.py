@@ -6,6 +6,7 @@ the pooling that has no defect, and what the definition says of it is computed o
 
 import dataclasses
 import functools
+import inspect
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -66,7 +67,7 @@ EVERY: dict[str, Any] = {
     "suppress_health_check": list(HealthCheck),
     "report_multiple_bugs": False,
 }
-EXAMPLES = {"alone": 100, "beside": 60}
+EXAMPLES = {"alone": 100, "beside": 50}
 """How many cases a law draws: that the laws see a defect is shown alone, and beside a framework only that no row hides it."""
 WHOLE = {"real_layers"}
 """Laws that go through a table: all of it is asked beside a framework as well."""
@@ -157,6 +158,26 @@ def remembering(memory: Memory) -> Iterator[None]:
         oracle.pool = pool
 
 
+class Noting(Steps):
+    """The correct pooling, which notes the steps that it takes."""
+
+    STEPS = frozenset(name for name in vars(Steps) if inspect.isfunction(vars(Steps)[name]))
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Noting.STEPS:
+            self.taken.add(name)
+        return super().__getattribute__(name)
+
+
+def worked_out(case: Case) -> tuple[np.ndarray, frozenset[str]]:
+    """The correct answer, and the steps that lead to it: a defect in no other can change it."""
+    steps = Noting()
+    return steps.fetch(steps.bind(case)()), frozenset(steps.taken)
+
+
 class Correct(Steps):
     """The correct pooling, which computes each answer once, and keeps what it is asked if there is a list for it."""
 
@@ -215,8 +236,13 @@ class Bench:
         self.memory = memory or Memory()
         self.laws, self.framework = ordered(laws), framework
         self.rows = tuple(remembered(row, self.memory) for row in rows)
-        self.answers = self.memory(Steps().answer)
+        self.worked_out = self.memory(worked_out)
         self._questions: dict[str, list[Question]] = {}
+
+    def answers(self, case: Case) -> np.ndarray:
+        """The correct answer."""
+        answer: np.ndarray = self.worked_out(case)[0]
+        return answer
 
     @property
     def name(self) -> str:
@@ -265,6 +291,8 @@ class Bench:
             trial = Trial(law, subject, None, UNBOUNDED)
             for question in questions if among is None else [one for one in among if one.law == law.name]:
                 compared += 1
+                if not any(mutant.steps.keys() & self.worked_out(case)[1] for case in question.asked):
+                    continue
                 with intact(question.asked):
                     if self.answers_alike(wrong, question.asked):
                         continue

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from backends import oracle
-from backends.interface import Case
-from backends.spec import Average, Max, PoolSpec, Sliding
+from backends.interface import Case, same_bits
+from backends.spec import Average, Lp, Max, PoolSpec, Sliding
 from properties.__main__ import laws
 from properties.divergence import Divergence
 from properties.mutable import Steps
 from properties.mutants import MUTANTS
 from properties.recorded import FRAMEWORKS
-from properties.sensitivity import LEFT_OUT, Bench, Memory, intact, ordered, remembering
+from properties.sensitivity import LEFT_OUT, Bench, Memory, intact, ordered, remembering, worked_out
 
 TORCH = next(framework for framework in FRAMEWORKS if framework.name == "torch")
 DEFECTS = {f"{mutant.family}: {mutant.id}": mutant for mutant in MUTANTS}
@@ -114,3 +114,14 @@ def test_an_average_is_its_own():
     """The correct pooling's average of two is their mean."""
     case = one_case(Average())
     assert Steps().answer(case).ravel().tolist() == [1.5, 3.5]
+
+
+@pytest.mark.parametrize(
+    "reduction, takes, leaves", [(Max(), "maximum", "norm"), (Average(), "quotient", "maximum"), (Lp(p=2), "norm", "quotient")]
+)
+def test_the_steps_to_an_answer_are_noted(reduction, takes, leaves):
+    """Of an answer it is known which steps lead to it, so that a defect in another step is not put to its question."""
+    case = one_case(reduction)
+    answer, taken = worked_out(case)
+    assert same_bits(answer, Steps().answer(case))
+    assert {"read", "finish", takes} <= taken and leaves not in taken
