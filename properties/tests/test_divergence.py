@@ -1,13 +1,19 @@
 """A known divergence excuses what it predicts, and nothing else."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backends import oracle
-from backends.interface import Case
+from backends.interface import Case, dtype_named
 from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
-from properties.divergence import Divergence, ends, mend
+from properties.divergence import Divergence, ends, may_round, mend
 from properties.divergences_torch import ROWS
+from properties.mutable import narrow
 
 CASE = Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(2,))), x=np.float32([[[1, np.nan, 3, 4, np.nan, np.nan]]]))
 RIGHT = np.float32([[[np.nan, 4, np.nan]]])
@@ -99,6 +105,39 @@ def test_an_accumulator_widens_the_bound() -> None:
     lossy = row(predict=None, accumulator="float16", where=lambda case: np.ones((1, 1, 1), bool))
     assert mend(case, np.float16([[[1.098]]]), [lossy]).excused == {"drops-nan": 1}
     assert mend(case, np.float16([[[1.2]]]), [lossy]).excused == {}
+
+
+def test_an_accumulator_is_no_excuse_for_a_sum_that_it_holds() -> None:
+    """Where the accumulator has a place for every partial sum, an answer off by less than its bound is not excused."""
+    lossy = row(predict=None, accumulator="float16", where=lambda case: np.ones((1, 1, 1), bool))
+    for value, excused in ((1.1, True), (1, False)):
+        case = Case(spec=PoolSpec(reduction=Average(), windows=Global()), x=np.full((1, 1, 49), value, np.float16))
+        assert bool(mend(case, np.float16([[[value * 49 / 48]]]), [lossy]).excused) is excused
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@given(picks=st.lists(st.sampled_from([0, 1, -1, 3, 2.0**-3, 255, -256, 1024, 1.5, 2.0**-14, 60000, np.inf]), min_size=1, max_size=4))
+def test_sums_that_may_be_rounded_are_known(kind: str, picks: list[float]) -> None:
+    """A sum that is said to lose nothing is exact in every order of addition, kept in its type."""
+    x = np.array([[picks]], dtype_named(kind))
+    case = Case(spec=PoolSpec(reduction=Average(), windows=Global()), x=x)
+    if not may_round(case, kind).any():
+        numbers = x.ravel().astype(np.float64).tolist()
+        assert {narrow(list(order), x.dtype) for order in itertools.permutations(numbers)} == {math.fsum(numbers)}
+
+
+def test_most_small_sums_lose_nothing() -> None:
+    """Of a few small whole numbers no sum may be rounded, of numbers far apart it may."""
+    for numbers, rounds in (
+        ([1, -2, 3], False),
+        ([2048, 1], True),
+        ([1024, 1], False),
+        ([60000, 60000], True),
+        ([np.inf, 1], True),
+        ([], False),
+    ):
+        case = Case(spec=PoolSpec(reduction=Average(), windows=Global()), x=np.float16([[[0, *numbers]]]))
+        assert may_round(case, "float16").all() == rounds
 
 
 @pytest.mark.parametrize(
