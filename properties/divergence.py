@@ -97,23 +97,28 @@ class Divergence:
 
 
 def may_round(case: Case, accumulator: str) -> np.ndarray:
-    """Windows whose sum some order of addition rounds, if it is kept in the accumulator's type.
+    """Windows of an average whose sum some order of addition rounds, if it is kept in the accumulator's type."""
+    taps, _ = oracle.all_windows(case.spec, case.spatial)
+    rows = case.x.astype(np.float64).reshape(case.x.shape[0] * case.x.shape[1], math.prod(case.spatial))
+    return sums_may_round(rows, taps, dtype_named(accumulator)).reshape(case.pooled_shape)
+
+
+def sums_may_round(rows: np.ndarray, windows: Sequence[Sequence[int]], dtype: np.dtype) -> np.ndarray:
+    """(N·C, windows): of rows of float64, (N·C, elements), the sums that some order of addition rounds, kept in a type.
 
     Where all elements are multiples of one power of two q, so is every partial sum; while Σ|x| ≤ 2^p·q, p the
     type's precision, each has a place in it. Such a sum loses nothing, so its type is no excuse.
     """
-    kind = ml_dtypes.finfo(dtype_named(accumulator))
+    kind = ml_dtypes.finfo(dtype)
     digits = kind.nmant + 1
-    x = np.abs(case.x.astype(np.float64)).reshape(case.x.shape[0] * case.x.shape[1], math.prod(case.spatial))
+    x = np.abs(rows)
     with np.errstate(invalid="ignore", over="ignore"):
         fraction, exponent = np.frexp(np.where(np.isfinite(x), x, 0))
         whole = (fraction * 2.0**53).astype(np.int64)
         unit = np.where(x > 0, np.ldexp((whole & -whole).astype(np.float64), exponent - 53), np.inf)
-        taps, _ = oracle.all_windows(case.spec, case.spatial)
-        totals = np.stack([x[:, window].sum(axis=1) for window in taps], axis=1)
-        units = np.stack([unit[:, window].min(axis=1) for window in taps], axis=1)
-        kept = (totals <= units * 2.0**digits) & (totals <= float(kind.max))
-    return ~kept.reshape(case.pooled_shape)
+        totals = np.stack([x[:, window].sum(axis=1) for window in windows], axis=1)
+        units = np.stack([unit[:, window].min(axis=1) for window in windows], axis=1)
+        return ~((totals <= units * 2.0**digits) & (totals <= float(kind.max)))
 
 
 @dataclass(frozen=True, kw_only=True)

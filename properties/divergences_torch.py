@@ -25,13 +25,13 @@ ROWS: tuple[Divergence, ...] = (
         id="torch-float16-gradient", verdict="precision",
         description="Gradients of float16 are added in float16.",
         smallest="average sliding kernel=3 stride=1 gradient channels_first x=float16:1,1,6:0x6 cotangent=float16:1,1,4:1,-0.1,0.7,1",
-        observed="", where=rules.in_type(rules.where_half_gradient, "float16"), accumulator="float16",
+        observed="", where=rules.in_type(rules.where_half_gradient, "float16"), accumulator="float16", slack=rules.twice_divided,
     ),
     row(
         id="torch-bfloat16-gradient", verdict="precision",
         description="Gradients of bfloat16 are added in bfloat16.",
         smallest="average sliding kernel=3 stride=1 gradient channels_first x=bfloat16:1,1,6:0x6 cotangent=bfloat16:1,1,4:1,-0.1,0.7,1",
-        observed="", where=rules.in_type(rules.where_half_gradient, "bfloat16"), accumulator="bfloat16",
+        observed="", where=rules.in_type(rules.where_half_gradient, "bfloat16"), accumulator="bfloat16", slack=rules.twice_divided,
     ),
     row(
         id="torch-float16-gradient-divisor", verdict="precision",
@@ -56,13 +56,13 @@ ROWS: tuple[Divergence, ...] = (
         description="lp_pool is avg_pool(x.pow(p)).mul(k).pow(1/p): odd powers keep their sign, fractional ones of negatives are NaN, "
         "clipped windows are scaled up, and powers overflow and underflow.",
         smallest="lp p=3 sliding kernel=1 values channels_first x=float32:1,1,1:-1", observed="nan",
-        where=rules.where_lp, predict=rules.predict_lp, slack=rules.lp_slack,
+        where=rules.where_lp, predict=rules.predict_lp, nearest=rules.nearest_lp, slack=rules.lp_slack,
     ),
     row(
         id="torch-lp-exponent", verdict="precision",
         description="In vectors lp_pool raises float32 to 1/p rounded to float32: large norms are off by 10 units in the last place.",
         smallest="lp p=3 sliding kernel=1 values channels_first x=float32:1,1,32:6.7108864e+07,0x31", observed="67108904",
-        where=rules.where_lp_in_vectors, predict=rules.predict_lp_in_vectors, slack=rules.lp_slack,
+        where=rules.where_lp_in_vectors, predict=rules.predict_lp_in_vectors, nearest=partial(rules.nearest_lp, vectors=True), slack=rules.lp_slack,
     ),
     row(
         id="torch-float16-average", verdict="precision",
@@ -87,13 +87,13 @@ ROWS: tuple[Divergence, ...] = (
         description="lp_pool's formula in float16: what it gets wrong, and its rounding.",
         smallest="lp p=3 sliding kernel=2,2 stride=1,1 gradient channels_first x=float16:1,1,2,2:-1,2,-1,2 cotangent=float16:1,1,1,1:1",
         observed="0.1722", where=rules.in_type(rules.where_lp, "float16"), predict=rules.predict_lp, accumulator="float16",
-        slack=rules.lp_slack,
+        nearest=rules.nearest_lp, slack=rules.lp_slack,
     ),
     row(
         id="torch-bfloat16-lp-formula", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/184037",
         description="lp_pool's formula in bfloat16: what it gets wrong, and its rounding.",
         smallest="lp p=3 sliding kernel=2,2 stride=1,1 gradient channels_first x=bfloat16:1,1,2,2:-1,2,-1,2 cotangent=bfloat16:1,1,1,1:1",
         observed="", where=rules.in_type(rules.where_lp, "bfloat16"), predict=rules.predict_lp, accumulator="bfloat16",
-        slack=rules.lp_slack,
+        nearest=rules.nearest_lp, slack=rules.lp_slack,
     ),
 )  # fmt: skip

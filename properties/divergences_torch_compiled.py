@@ -143,13 +143,13 @@ ROWS: tuple[Divergence, ...] = (
         description="lp_pool is avg_pool(x.pow(p)).mul(k).pow(1/p): odd powers keep their sign, fractional ones of negatives are NaN, "
         "clipped windows are scaled up, and powers overflow and underflow.",
         smallest="lp p=3 sliding kernel=1 values channels_first x=float32:1,1,1:-1", observed="nan",
-        where=torch_rules.where_lp, predict=sums.predict_lp, slack=sums.lp_slack,
+        where=torch_rules.where_lp, predict=sums.predict_lp, nearest=sums.nearest_lp, slack=sums.lp_slack,
     ),
     row(
         id="torch-compiled-float16-lp", verdict="precision",
         description="Powers of float16 are rounded to float16 where inductor stores them.",
         smallest="lp p=2 global gradient channels_first x=float16:1,1,1:0.001 cotangent=float16:1,1,1:1",
-        observed="0.9937", where=in_type(torch_rules.where_lp, "float16"), predict=sums.predict_lp, slack=sums.lp_slack, accumulator="float16",
+        observed="0.9937", where=in_type(torch_rules.where_lp, "float16"), predict=sums.predict_lp, nearest=sums.nearest_lp, slack=sums.lp_slack, accumulator="float16",
     ),
     row(
         id="torch-compiled-float16-lp-wide", verdict="bug",
@@ -162,6 +162,6 @@ ROWS: tuple[Divergence, ...] = (
         id="torch-compiled-bfloat16-lp", verdict="precision",
         description="Powers of bfloat16 are rounded to bfloat16 where inductor stores them.",
         smallest="lp p=2 sliding kernel=2 stride=1 gradient channels_first x=bfloat16:1,1,7:2,5,... cotangent=bfloat16:1,1,6:1,2,1,...",
-        observed="", where=in_type(torch_rules.where_lp, "bfloat16"), predict=sums.predict_lp, slack=sums.lp_slack, accumulator="bfloat16",
+        observed="", where=in_type(torch_rules.where_lp, "bfloat16"), predict=sums.predict_lp, nearest=sums.nearest_lp, slack=sums.lp_slack, accumulator="bfloat16",
     ),
 )  # fmt: skip

@@ -63,6 +63,7 @@ def where_half_gradient(case: Case) -> np.ndarray:
 
 
 predict_lp = functools.partial(torch_rules.predict_lp, compiled=True)
+nearest_lp = functools.partial(torch_rules.nearest_lp, compiled=True)
 lp_slack = functools.partial(torch_rules.lp_slack, compiled=True)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from backends import compare, oracle, torch_plan
 from backends.interface import Case
 from backends.oracle import Exact
-from backends.spec import Average, Lp, Max, Sliding
+from backends.spec import Adaptive, Average, Lp, Max, Sliding
+from properties.divergence import sums_may_round
 
 HALF = ("float16", "bfloat16")
 NOWHERE = np.zeros((), bool)
@@ -114,6 +115,15 @@ def predict_max_gradient(case: Case, exact: Exact) -> np.ndarray:
 def where_half_gradient(case: Case) -> np.ndarray:
     """Gradients of half types, where more than one window meets."""
     return np.array(case.output == "gradient" and case.x.dtype.name in HALF and not isinstance(case.spec.reduction, Lp))
+
+
+def twice_divided(case: Case) -> np.ndarray:
+    """How much wider the bound of an adaptive average's gradient is: its share is divided by one side of its bin after the other."""
+    if not (isinstance(case.spec.reduction, Average) and isinstance(case.spec.windows, Adaptive) and case.output == "gradient"):
+        return np.zeros(())
+    exact, kind = oracle.pool(case), compare.format_of(case.x.dtype)
+    slack: np.ndarray = exact.terms * kind.eta / 2 + kind.u * np.where(np.isfinite(exact.magnitude), exact.magnitude, 0)
+    return slack
 
 
 def where_half_divisor(case: Case) -> np.ndarray:
@@ -227,34 +237,75 @@ def lp_steps(
     return x, totals, y, taps, float(kernel)
 
 
+def lp_rounding(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray]:
+    """(c, drowned), both (N·C, windows): what cancelling costs a sum of signed powers, and where nothing but rounding is left.
+
+    The formula's Σx^p over n taps is good to (n+3)·u·Σ|x^p|, of which the definition, whose terms have one sign,
+    explains (n+3)·u·|Σx^p|. The rest, here and in the prediction, relative to |Σx^p|, is c, of which up to ½ counts.
+    """
+    x, totals, _, taps, kernel = lp_steps(case, rounded)
+    magnitudes = np.abs(x.astype(np.float64)) ** case.spec.reduction.p
+    sums = np.stack([magnitudes[:, window].sum(axis=1) * (kernel / len(window)) for window in taps], axis=1)
+    lengths = np.array([len(window) for window in taps])
+    lost = 2 * (lengths + 3) * compare.format_of(case.x.dtype).u * (sums / np.abs(totals) - 1)
+    rounds = sums_may_round(magnitudes, taps, rounded.wide)
+    drowned = rounds & np.isfinite(sums) & (lengths > 1) & ((lost >= 0.5) | ((totals == 0) & (sums > 0)))
+    return np.where(np.isfinite(lost), np.clip(lost, 0, 0.5), 0), drowned
+
+
 def lp_slack(case: Case, *, compiled: bool = False) -> np.ndarray:
     """How far rounding may take a norm, or its gradient, from PyTorch's formula because odd powers cancel.
 
-    The formula's Σx^p over n taps is good to (n+3)·u·Σ|x^p|, of which the definition, whose terms have one
-    sign, explains (n+3)·u·|Σx^p|. The rest, relative to |Σx^p|, is c; here and in the prediction, twice c.
-    A root raised to q = 1/p, or to 1/p − 1 for a gradient, is off by |(1 ± 2c)^q − 1| ≤ (1 − 2c)^−|q| − 1.
-    From 2c = ½ on nothing more is granted: a sum that is all rounding excuses nothing.
+    A root raised to q = 1/p, or to 1/p − 1 for a gradient, is off by |(1 ± c)^q − 1| ≤ (1 − c)^−|q| − 1.
     """
     rounded = Rounding(case.x.dtype, fused=compiled)
     p = case.spec.reduction.p
-    u = compare.format_of(case.x.dtype).u
     with np.errstate(all="ignore"):
         x, totals, y, taps, kernel = lp_steps(case, rounded)
-        magnitudes = np.abs(x.astype(np.float64)) ** p
-        sums = np.stack([magnitudes[:, window].sum(axis=1) * (kernel / len(window)) for window in taps], axis=1)
-        lengths = np.array([len(window) for window in taps])
-        cancelled = (lengths + 3) * u * (sums / np.abs(totals) - 1)
-        cancelled = np.where(np.isfinite(cancelled), np.clip(2 * cancelled, 0, 0.5), 0)
+        lost, _ = lp_rounding(case, rounded)
         if case.output == "values":
-            off = np.abs(y) * ((1 - cancelled) ** (-1 / p) - 1)
+            off = np.abs(y) * ((1 - lost) ** (-1 / p) - 1)
             return np.where(np.isfinite(off), off, 0).reshape(case.pooled_shape)
         given = np.abs(case.cotangent.reshape(len(x), len(taps)).astype(np.float64))
-        of_totals = given * np.abs(totals) ** (1 / p - 1) * ((1 - cancelled) ** -abs(1 / p - 1) - 1)
+        of_totals = given * np.abs(totals) ** (1 / p - 1) * ((1 - lost) ** -abs(1 / p - 1) - 1)
         back = np.zeros(x.shape)
         for cell, window in enumerate(taps):
             back[:, window] += (np.where(np.isfinite(of_totals[:, cell]), of_totals[:, cell], 0) * kernel / len(window))[:, None]
         off = back * np.abs(x) ** (p - 1)
         return np.where(np.isfinite(off), off, 0).reshape(case.x.shape)
+
+
+def nearest_lp(case: Case, actual: np.ndarray, *, compiled: bool = False, vectors: bool = False) -> np.ndarray:
+    """The formula; where rounding or the order of addition decides what comes of signed powers, what came, if they can make it.
+
+    Where they cancel to nothing but rounding that is a norm no larger than the root of what rounding leaves, or NaN,
+    the root of a negative; a gradient divides by such a norm, and may be anything. Where partial sums can overflow it
+    is any infinity, NaN, or the formula without overflow.
+    """
+    exact = oracle.pool(case)
+    predicted = np.broadcast_to(predict_lp(case, exact, compiled=compiled, vectors=vectors), actual.shape)
+    rounded = Rounding(case.x.dtype, fused=compiled)
+    p = case.spec.reduction.p
+    with np.errstate(all="ignore"):
+        _, drowned = lp_rounding(case, rounded)
+        x, _, _, taps, kernel = lp_steps(case, rounded)
+        powers = np.where(np.isfinite(x), x, 0).astype(np.float64) ** p
+        sums = np.stack([np.abs(powers[:, window]).sum(axis=1) for window in taps], axis=1)
+        over = sums >= float(ml_dtypes.finfo(rounded.wide).max) * (1 - 2.0**-6)
+        if not (drowned | over).any():
+            return predicted
+        if case.output == "gradient":
+            anything = np.zeros(x.shape, bool)
+            for cell, window in enumerate(taps):
+                anything[:, window] |= (drowned | over)[:, cell : cell + 1]
+            return np.where(anything.reshape(case.x.shape), actual, predicted)
+        scale = np.array([kernel / len(window) for window in taps])
+        left = 2 * (np.array([len(window) for window in taps]) + 3) * compare.format_of(case.x.dtype).u * sums * scale
+        small = (np.abs(actual) <= (left ** (1 / p)).reshape(actual.shape)) | np.isnan(actual)
+        whole = (np.stack([powers[:, window].sum(axis=1) for window in taps], axis=1) * scale) ** (1 / p)
+    over, drowned = over.reshape(actual.shape), drowned.reshape(actual.shape)
+    chosen = np.where(over, np.where(np.isfinite(actual), whole.reshape(actual.shape), actual), predicted)
+    return np.where(drowned & ~over & small, actual, chosen)
 
 
 def predict_lp_in_vectors(case: Case, exact: Exact) -> np.ndarray:

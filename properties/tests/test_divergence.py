@@ -99,6 +99,26 @@ def test_a_prediction_that_cancels_is_granted_its_rounding(output: str, apart: f
     assert formula.explains(case, came, oracle.pool(case)).all() == excused
 
 
+@pytest.mark.parametrize(
+    "x, p, came, excused",
+    [
+        ([0, -5, 5] * 6, 33, 0, True),
+        ([0, -5, 5] * 6, 33, math.nan, True),
+        ([0, -5, 5] * 6, 33, 3, True),
+        ([0, -5, 5] * 6, 33, 5.39, False),
+        ([0, -5, 5] * 6, 33, math.inf, False),
+        ([1, -1], 3, 0, True),
+        ([1, -1], 3, 0.001, False),
+        ([1, -1], 3, math.nan, False),
+    ],
+)
+def test_what_is_left_of_a_sum_that_cancels(x: list[int], p: int, came: float, excused: bool) -> None:
+    """Where signed powers cancel to nothing but rounding, what rounding can leave is excused; where none is rounded, 0 alone."""
+    case = Case(spec=PoolSpec(reduction=Lp(p=p), windows=Global()), x=np.float32([[x]]))
+    formula = next(row for row in ROWS if row.id == "torch-lp-formula")
+    assert formula.explains(case, np.full((1, 1, 1), came, np.float32), oracle.pool(case)).all() == excused
+
+
 def test_an_accumulator_widens_the_bound() -> None:
     """A row that names an accumulator excuses what its rounding explains, and not more."""
     case = Case(spec=PoolSpec(reduction=Average(), windows=Sliding(kernel=(4,))), x=np.full((1, 1, 4), 1.1).astype(np.float16))
