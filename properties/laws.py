@@ -148,6 +148,7 @@ class Trial:
         self.started = time.perf_counter()
         self.hung = ""
         self._shortest: dict[tuple[str, ...], int] = {}
+        self._rejected: set[int] = set()
 
     def put(self, case: Case) -> None:
         """Put one case to the backend; rejects what the law is not about or the backend cannot be asked."""
@@ -155,22 +156,25 @@ class Trial:
         # What has more examples by profile has more time as well.
         spent = time.perf_counter() - self.started > self.budget.seconds * max(1.0, self.law.examples)
         if spent and not self.failed:
+            # Hypothesis may put a case again, and calls it flaky if that is not rejected as it was before.
+            if _digest(case) in self._rejected:
+                reject()
             return
         tally.drawn += 1
         try:
             case.spec.check(case.spatial)
         except ValueError:
-            self._filter("not a valid spec")
+            self._filter(case, "not a valid spec")
         most = self.law.most_taps * stack_of(self.backend)
         if count_taps(case) > most or (self.law.requires is not None and not self.law.requires(case)):
-            self._filter("not what the law is about")
+            self._filter(case, "not what the law is about")
         self.backend.excused.clear()
         try:
             if self.hung and text.write(case) != self.hung:
                 return  # shrinking a case that hangs would wait for each smaller one as well
             self.law.claim(self.backend, case)
         except Unsupported as reason:
-            self._filter(str(reason))
+            self._filter(case, str(reason))
         except AssertionError as error:
             if self.failed is None:
                 self._record(case, error)
@@ -213,7 +217,8 @@ class Trial:
         """What the trial took, for pytest's reports: who was asked, how many cases were compared, seconds."""
         return {"backend": self.backend.name, "compared": self.backend.tally.compared, "seconds": time.perf_counter() - self.started}
 
-    def _filter(self, reason: str) -> None:
+    def _filter(self, case: Case, reason: str) -> None:
+        self._rejected.add(_digest(case))
         self.backend.tally.filtered += 1
         self.backend.tally.reasons[reason] += 1
         reject()
@@ -269,6 +274,11 @@ class Trial:
                 seconds=time.perf_counter() - self.started, message=message,
             )
         )  # fmt: skip
+
+
+def _digest(case: Case) -> int:
+    """A number that a case has again when it is drawn again."""
+    return hash((case, *(None if array is None else (array.strides, array.tobytes()) for array in (case.x, case.cotangent))))
 
 
 def first_difference(comparison: Any) -> tuple[str | None, str | None, str | None]:

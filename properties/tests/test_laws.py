@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.errors import Unsatisfiable
+from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
 
 import properties.test_equivalence
 import properties.test_values  # noqa: F401  # registers its laws
@@ -188,3 +188,18 @@ def test_a_backend_that_hangs_is_waited_for_seldom() -> None:
             one.law.test(one, QUICK)
     assert len(set(asked)) == 1 and len(asked) <= 4
     assert remote.time_limit == LEAST_PATIENCE
+
+
+@pytest.mark.filterwarnings("ignore:using `reject:hypothesis.errors.HypothesisDeprecationWarning")
+def test_a_law_whose_time_is_up_rejects_what_it_rejected() -> None:
+    """A case that is put again after the law's time is up ends as before: Hypothesis would call it flaky."""
+    refused = Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 1))), x=np.zeros((1, 1, 2, 2), np.float64))
+    other = refused.replace(x=np.ones((1, 1, 2, 2), np.float64))
+    one = trial(strangers.Sound(), "values")
+    with pytest.raises(UnsatisfiedAssumption):
+        one.put(refused)
+    one.budget = Budget(seconds=0)
+    with pytest.raises(UnsatisfiedAssumption):
+        one.put(refused.replace(x=refused.x.copy()))
+    one.put(other)
+    assert one.backend.tally.compared == 0
