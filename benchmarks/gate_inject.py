@@ -1,8 +1,9 @@
 """A backend that is slower by a known share, so that a gate can show what it finds: `gate_inject.py:Slowed`.
 
-The extra time is real work in the worker's process, turns of a loop that take that share of the call's own time
-there, so whatever slows the call slows it too. Numbers are never edited. It runs beside the adapters
-of any revision, and imports nothing of the gate.
+The extra time is real work in the worker's process that takes that share of the call's own time there, so whatever
+slows the call slows it too. Numbers are never edited. Of a call that waits for memory it is copying: turns of a loop
+before it cost such a call nothing, since what the last one wrote is still on its way meanwhile. It runs beside the
+adapters of any revision, and imports nothing of the gate.
 """
 
 import itertools
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 import backends
 
 BACKEND, SHARE = "POOLPROOF_GATE_BACKEND", "POOLPROOF_GATE_SLOWER"
@@ -20,8 +23,10 @@ BLOCK, ROUNDS, CORRECTIONS = 0.0025, 12, 2
 """Seconds of a block of calls, how many of them are timed, and how often the number of turns is corrected."""
 BESIDE, BOUNDS = 30, (0.6, 1.2)
 """Blocks with and without the loop that correct it once more, and by how much they may."""
-GUESS = 4e-9
-"""Seconds of a turn, to begin with; it depends on where the code of the loop happens to lie."""
+LARGE = 8 << 20
+"""Bytes of input from which a call waits for memory."""
+COPIED, CHUNK = 32 << 20, 8 << 10
+"""Bytes that copying goes through before it begins again, more than caches hold, and of one turn."""
 
 
 class Slowed:
@@ -31,6 +36,7 @@ class Slowed:
         self._inner: Any = backends.load(os.environ[BACKEND])
         self._share = float(os.environ[SHARE])
         self._turns: dict[Any, int] = {}
+        self._copies = Copies()
         self.name: str = self._inner.name
         self.version: str = self._inner.version
         self.capabilities: Mapping[str, Any] = self._inner.capabilities
@@ -43,38 +49,66 @@ class Slowed:
         asked = (case.spec, case.x.shape, case.x.dtype.str, case.layout, case.output)
         call = self._inner.bind(case)
         if asked not in self._turns:
-            self._turns[asked] = turns_of(call, self._share)
-        return Slow(call, self._turns[asked])
+            self._turns[asked] = turns_of(call, self._work(case), self._share)
+        return Slow(call, self._work(case), self._turns[asked])
+
+    def _work(self, case: Any) -> "Work":
+        return self._copies if case.x.nbytes >= LARGE else looped
 
     def fetch(self, native: Any) -> Any:
         return self._inner.fetch(native)
 
 
-class Slow:
-    """A call that first turns an empty loop so many times."""
+Work = Callable[[int], None]
+"""Something that is done so many times over."""
 
-    def __init__(self, call: Callable[[], Any], turns: int) -> None:
-        self.call, self.turns = call, turns
+
+def looped(turns: int) -> None:
+    """Turns of an empty loop."""
+    for _ in itertools.repeat(None, turns):
+        pass
+
+
+class Copies:
+    """Copies from one array to another, of parts that no cache holds when they are met again."""
+
+    def __init__(self) -> None:
+        self.source: Any = None
+        self.target: Any = None
+        self._places = itertools.cycle(range(COPIED // CHUNK))
+
+    def __call__(self, turns: int) -> None:
+        if self.source is None:
+            self.source, self.target = np.ones((COPIED // CHUNK, CHUNK), np.uint8), np.zeros((COPIED // CHUNK, CHUNK), np.uint8)
+        for place in itertools.islice(self._places, turns):
+            np.copyto(self.target[place], self.source[place])
+
+
+class Slow:
+    """A call that first does some work so many times over."""
+
+    def __init__(self, call: Callable[[], Any], work: Work, turns: int) -> None:
+        self.call, self.work, self.turns = call, work, turns
 
     def __call__(self) -> Any:
-        for _ in itertools.repeat(None, self.turns):
-            pass
+        self.work(self.turns)
         return self.call()
 
 
-def turns_of(call: Callable[[], Any], share: float) -> int:
-    """How often the loop of `Slow` turns so that it takes a share of the call's own time.
+def turns_of(call: Callable[[], Any], work: Work, share: float) -> int:
+    """How often `work` is done over so that it takes a share of the call's own time.
 
-    What a turn takes depends on where its code happens to lie, so this very loop is timed, with nothing after it. Beside the
+    What a turn takes depends on where its code happens to lie, so this very work is timed, with nothing after it. Beside the
     call it takes longer, by a tenth or two: that is corrected by many blocks with and without it, within bounds, since
     the difference between two long times has much noise.
     """
     seconds_of(call)  # the first calls meet memory that nobody has touched
     wanted = share * seconds_of(call)
-    alone = Slow(nothing, max(1, round(wanted / GUESS)))
+    alone = Slow(nothing, work, 100)
+    alone.turns = max(1, round(100 * wanted / seconds_of(alone)))
     for _ in range(CORRECTIONS):
         alone.turns = max(1, round(alone.turns * wanted / seconds_of(alone)))
-    beside = Slow(call, alone.turns)
+    beside = Slow(call, work, alone.turns)
     calls = max(1, round(BLOCK * share / wanted))
     extra = statistics.median(_block(beside, calls) / _block(call, calls) for _ in range(BESIDE)) - 1
     return max(1, round(beside.turns * min(BOUNDS[1], max(BOUNDS[0], share / max(extra, share / 10)))))
