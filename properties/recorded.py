@@ -121,4 +121,5 @@ def remembered(row: Divergence, memory: Callable[[Callable[..., Any]], Callable[
         row,
         where=None if row.where is None else memory(row.where),
         predict=None if row.predict is None else memory(row.predict),
+        slack=None if row.slack is None else memory(row.slack),
     )

@@ -4,7 +4,9 @@ Each mechanism is a `where` and a `predict` in the sense of `divergence.Divergen
 `divergences_torch.py`. Checked element by element against PyTorch's answers.
 """
 
+import functools
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -275,37 +277,61 @@ def lp_slack(case: Case, *, compiled: bool = False) -> np.ndarray:
         return np.where(np.isfinite(off), off, 0).reshape(case.x.shape)
 
 
-def nearest_lp(case: Case, actual: np.ndarray, *, compiled: bool = False, vectors: bool = False) -> np.ndarray:
-    """The formula; where rounding or the order of addition decides what comes of signed powers, what came, if they can make it.
+@dataclass(frozen=True, kw_only=True)
+class Leeway:
+    """What rounding and the order of addition leave open in PyTorch's formula for a norm, each array of the outputs' shape.
 
-    Where they cancel to nothing but rounding that is a norm no larger than the root of what rounding leaves, or NaN,
-    the root of a negative; a gradient divides by such a norm, and may be anything. Where partial sums can overflow it
-    is any infinity, NaN, or the formula without overflow.
+    `drowned`: signed powers cancel to nothing but rounding, and the norm is at most `left`. `over`: partial sums can
+    overflow, and without that the norm is `whole`. Of a gradient both mark the elements that such a window reads.
     """
-    exact = oracle.pool(case)
-    predicted = np.broadcast_to(predict_lp(case, exact, compiled=compiled, vectors=vectors), actual.shape)
+
+    predicted: np.ndarray
+    drowned: np.ndarray
+    over: np.ndarray
+    left: np.ndarray
+    whole: np.ndarray
+
+
+@functools.lru_cache(maxsize=4096)
+def leeway(case: Case, *, compiled: bool = False, vectors: bool = False) -> Leeway:
+    """What PyTorch's formula leaves open in a case."""
     rounded = Rounding(case.x.dtype, fused=compiled)
-    p = case.spec.reduction.p
+    p, u = case.spec.reduction.p, compare.format_of(case.x.dtype).u
     with np.errstate(all="ignore"):
+        predicted = predict_lp(case, oracle.pool(case), compiled=compiled, vectors=vectors)
         _, drowned = lp_rounding(case, rounded)
         x, _, _, taps, kernel = lp_steps(case, rounded)
         powers = np.where(np.isfinite(x), x, 0).astype(np.float64) ** p
+        lengths = np.array([len(window) for window in taps])
+        signed = np.stack([powers[:, window].sum(axis=1) for window in taps], axis=1) * (kernel / lengths)
         sums = np.stack([np.abs(powers[:, window]).sum(axis=1) for window in taps], axis=1)
         over = sums >= float(ml_dtypes.finfo(rounded.wide).max) * (1 - 2.0**-6)
-        if not (drowned | over).any():
-            return predicted
-        if case.output == "gradient":
-            anything = np.zeros(x.shape, bool)
+        left, whole = (2 * (lengths + 3) * u * sums * (kernel / lengths)) ** (1 / p), signed ** (1 / p)
+    marks = drowned & ~over, over
+    if case.output == "gradient":
+        read = [np.zeros(x.shape, bool) for _ in marks]
+        for elements, marked in zip(read, marks, strict=True):
             for cell, window in enumerate(taps):
-                anything[:, window] |= (drowned | over)[:, cell : cell + 1]
-            return np.where(anything.reshape(case.x.shape), actual, predicted)
-        scale = np.array([kernel / len(window) for window in taps])
-        left = 2 * (np.array([len(window) for window in taps]) + 3) * compare.format_of(case.x.dtype).u * sums * scale
-        small = (np.abs(actual) <= (left ** (1 / p)).reshape(actual.shape)) | np.isnan(actual)
-        whole = (np.stack([powers[:, window].sum(axis=1) for window in taps], axis=1) * scale) ** (1 / p)
-    over, drowned = over.reshape(actual.shape), drowned.reshape(actual.shape)
-    chosen = np.where(over, np.where(np.isfinite(actual), whole.reshape(actual.shape), actual), predicted)
-    return np.where(drowned & ~over & small, actual, chosen)
+                elements[:, window] |= marked[:, cell : cell + 1]
+        marks, left, whole = (read[0], read[1]), np.zeros(x.shape), np.zeros(x.shape)
+    shape = case.x.shape if case.output == "gradient" else case.pooled_shape
+    drowned, over, left, whole = (array.reshape(shape) for array in (*marks, left, whole))
+    return Leeway(predicted=np.broadcast_to(predicted, shape), drowned=drowned, over=over, left=left, whole=whole)
+
+
+def nearest_lp(case: Case, actual: np.ndarray, *, compiled: bool = False, vectors: bool = False) -> np.ndarray:
+    """The formula; where it leaves something open, what came, if rounding or the order of addition can make it.
+
+    Where only rounding is left that is a norm no larger than its root, or NaN, the root of a negative; where partial
+    sums can overflow any infinity, NaN, or the norm without overflow; a gradient, which divides by the norm, is anything.
+    """
+    able = leeway(case, compiled=compiled, vectors=vectors)
+    if case.output == "gradient":
+        return np.where(able.drowned | able.over, actual, able.predicted)
+    with np.errstate(invalid="ignore"):
+        small = (np.abs(actual) <= able.left) | np.isnan(actual)
+    chosen = np.where(able.over, np.where(np.isfinite(actual), able.whole, actual), able.predicted)
+    return np.where(able.drowned & small, actual, chosen)
 
 
 def predict_lp_in_vectors(case: Case, exact: Exact) -> np.ndarray:
