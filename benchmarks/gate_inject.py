@@ -23,7 +23,7 @@ BLOCK, ROUNDS, CORRECTIONS = 0.0025, 12, 2
 """Seconds of a block of calls, how many of them are timed, and how often the number of turns is corrected."""
 BESIDE, BOUNDS = 30, (0.6, 1.2)
 """Blocks with and without the loop that correct it once more, and by how much they may."""
-LARGE = 8 << 20
+LARGE = 4 << 20
 """Bytes of input from which a call waits for memory."""
 COPIED, CHUNK = 32 << 20, 8 << 10
 """Bytes that copying goes through before it begins again, more than caches hold, and of one turn."""
