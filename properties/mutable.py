@@ -308,8 +308,8 @@ class Steps:
                 numbers = [number * 2.0**512 for number in numbers]
             y = self.norm(numbers, reduction.p)
             slopes = [self.slope(number, y, reduction.p) for number in numbers]
-            if math.isinf(weight) and math.isfinite(y):
-                # However small a slope is, so much of an infinity is one.
+            if not math.isfinite(weight) and math.isfinite(y):
+                # However small a slope is, so much of an infinity is one, and of NaN is NaN.
                 slopes = [slope or math.copysign(5e-324, number) * (number != 0) for slope, number in zip(slopes, numbers, strict=True)]
             return [(i, slope * weight) for i, slope in enumerate(slopes) if slope]
         raise TypeError(f"{reduction}: expected Max, Average or Lp")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backends import oracle
+from backends.compare import assert_conforms
 from backends.interface import Case, same_bits
 from backends.spec import Average, Lp, Max, PoolSpec, Sliding
 from properties.__main__ import laws
@@ -108,6 +109,15 @@ def test_slopes_keep_their_digits(p):
     """The slope of a norm is right for a subnormal beside a huge number."""
     slope = Steps().slope(5e-324, 1e308, p)
     assert slope == pytest.approx(float(np.longdouble(5e-324) ** (p - 1) / np.longdouble(1e308) ** (p - 1)), rel=1e-6)
+
+
+@pytest.mark.parametrize("weight", [np.inf, -np.inf, np.nan, 1e308])
+def test_the_smallest_slope_hands_on_what_is_not_finite(weight):
+    """An element whose slope underflows gets an infinite or NaN cotangent all the same, and nothing of a finite one."""
+    spec = PoolSpec(reduction=Lp(p=33), windows=Sliding(kernel=(3,)))
+    case = Case(spec=spec, x=np.array([[[1e-300, 0, -1e300]]]), output="gradient", cotangent=np.array([[[weight]]]))
+    assert_conforms(case, Steps().answer(case))
+    assert np.isfinite(weight) == (Steps().answer(case)[0, 0, 0] == 0)
 
 
 def test_an_average_is_its_own():
