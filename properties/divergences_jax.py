@@ -52,7 +52,7 @@ ROWS: tuple[Divergence, ...] = (
     ),
     row(
         id="jax-max-drops-nan-gradient", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
-        description="The gradient of jnp.max of 4096 elements or more of float32 or float64 goes to what equals the maximum without its NaN.",
+        description="The gradient of jnp.max of 4096 elements or more, but for bfloat16, goes to what equals the maximum without its NaN.",
         smallest="max global gradient channels_first x=float32:1,1,4096:nan,0x4095 cotangent=float32:1,1,1:1", observed="0",
         where=lambda case: rules.where_dropped(case) & (case.output == "gradient"), predict=rules.predict_dropped,
     ),

@@ -83,7 +83,8 @@ def predict_shared(case: Case, exact: Exact) -> np.ndarray:
 def is_large(case: Case) -> bool:
     """Whether jnp.max of a case drops NaN: from 4096 elements on, over more than one."""
     asked = isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Global)
-    return asked and case.x.dtype.name in ("float32", "float64") and case.x.size >= LARGE and math.prod(case.spatial) > 1
+    kinds = ("float32", "float64", *(("float16",) if case.output == "gradient" else ()))
+    return asked and case.x.dtype.name in kinds and case.x.size >= LARGE and math.prod(case.spatial) > 1
 
 
 def is_tiled(case: Case) -> bool:
