@@ -129,7 +129,7 @@ class Torch:
         return "\n".join([*lines, f"answer = {call}", "print(answer)", ""])
 
     def static_shape(self, case: Case) -> tuple[int, ...] | None:
-        """The shape of the pooled values by PyTorch's own shape inference, on tensors without data."""
+        """The shape of the pooled values by PyTorch's own shape inference, on tensors without data; None where a kernel has none."""
         x = self.torch.empty(case.x.shape, dtype=getattr(self.torch, case.x.dtype.name), device="meta")
         try:
             pooled = torch_plan.call(case).resolve(self.torch)(x)

@@ -1,6 +1,5 @@
-"""PyTorch is asked what the case says, refuses what it is said to refuse, and answers by the definition."""
+"""PyTorch is asked what the case says, in whatever memory it lies, and answers by the definition."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,129 +8,23 @@ import pytest
 import backends
 from backends import oracle, text, torch_plan
 from backends.compare import assert_conforms
-from backends.interface import Case, Unsupported, missing, same_bits
-from backends.spec import Adaptive, Average, Global, Lp, Max, PoolSpec, Sliding
-
-SPATIAL = {1: (11,), 2: (8, 6), 3: (4, 6, 5)}
-SLIDING = {
-    1: Sliding(kernel=(4,), stride=(3,), padding=((1, 1),)),
-    2: Sliding(kernel=(4, 2), stride=(4, 3), padding=((1, 1), (0, 0))),
-    3: Sliding(kernel=(2, 2, 4), stride=(3, 2, 4), padding=((1, 1), (0, 0), (2, 2))),
-}
-CEIL = {
-    1: Sliding(kernel=(4,), stride=(4,), ceil_mode=True),
-    2: Sliding(kernel=(2, 4), stride=(3, 5), ceil_mode=True),
-    3: Sliding(kernel=(2, 4, 4), stride=(3, 4, 4), ceil_mode=True),
-}
-SAME = {
-    1: Sliding(kernel=(3,), stride=(1,), padding="same_upper"),
-    2: Sliding(kernel=(3, 3), stride=(1, 1), padding="same_lower"),
-    3: Sliding(kernel=(3, 1, 3), stride=(1, 1, 1), padding="same_upper"),
-}
-DILATED = {
-    1: Sliding(kernel=(3,), stride=(2,), dilation=(2,)),
-    2: Sliding(kernel=(2, 3), stride=(1, 2), dilation=(3, 2)),
-    3: Sliding(kernel=(2, 1, 2), stride=(2, 1, 1), dilation=(2, 1, 3)),
-}
-VALID = {1: Sliding(kernel=(4,)), 2: Sliding(kernel=(4, 2)), 3: Sliding(kernel=(2, 1, 4))}
-ADAPTIVE = {1: Adaptive(output_size=(4,)), 2: Adaptive(output_size=(4, 3)), 3: Adaptive(output_size=(3, 4, 2))}
-EVEN = {1: Adaptive(output_size=(1,)), 2: Adaptive(output_size=(4, 3)), 3: Adaptive(output_size=(2, 3, 1))}
-GLOBAL = dict.fromkeys((1, 2, 3), Global())
-
-
-def question(
-    spec: PoolSpec, shape: tuple[int, ...], dtype: str = "float32", layout: str = "channels_first", output: str = "values"
-) -> Case:
-    """A case of numbers on which every correct order of summation agrees to within its bound."""
-    x = text.generate("distinct", 3, shape, dtype)
-    if dtype not in torch_plan.INTEGERS:
-        # Half types count to 256 only, and Lp is asked without zeros and negative numbers: known deviations.
-        x = (x.astype(np.float64) % 40 + (1 if isinstance(spec.reduction, Lp) else -20)).astype(x.dtype)
-    case = Case(spec=spec, x=x, layout=layout)
-    if output == "gradient":
-        return case.replace(output=output, cotangent=text.generate("integers", 4, case.pooled_shape, dtype))
-    return case.replace(output=output)
-
-
-def questions() -> list:
-    """One case for each combination of what the plain variant declares and no gap excludes."""
-    cases = []
-    for name, can in torch_plan.capabilities(cuda=False).items():
-        asked = {
-            "max": [(Max(), windows) for windows in (SLIDING, CEIL, SAME, DILATED, ADAPTIVE, GLOBAL)],
-            "average": [
-                (Average(), SLIDING), (Average(count_include_pad=True), CEIL), (Average(count_include_pad=True), SLIDING),
-                (Average(divisor=-3), VALID), (Average(), SAME), (Average(), EVEN), (Average(), ADAPTIVE), (Average(), GLOBAL),
-            ],
-            "lp": [(Lp(p=2), VALID), (Lp(p=1), VALID), (Lp(p=2), GLOBAL)],
-        }[name]  # fmt: skip
-        for (reduction, windows), rank, dtype, layout, output in itertools.product(
-            asked, sorted(can.ndims), sorted(can.dtypes), sorted(can.layouts), sorted(can.outputs)
-        ):
-            if output == "gradient" and dtype in torch_plan.INTEGERS:
-                continue
-            if dtype in torch_plan.HALF and deviates_in_half(reduction, windows, rank, output):
-                continue
-            case = question(PoolSpec(reduction=reduction, windows=windows[rank]), (2, 3, *SPATIAL[rank]), dtype, layout, output)
-            if torch_plan.unsayable(case) or torch_plan.refused(case, cuda=False, compiled=False, volumes=False):
-                continue
-            cases.append(named(case))
-    return cases
-
-
-def deviates_in_half(reduction, windows, rank: int, output: str) -> bool:
-    """Whether PyTorch is known to round half types at each step of this, which `divergences.py` has rows for."""
-    overlapping = windows in (SLIDING, SAME, ADAPTIVE)
-    if isinstance(reduction, Lp):
-        return reduction.p != 1
-    if isinstance(reduction, Average) and windows in (ADAPTIVE, EVEN) and rank == 3:
-        return True
-    return output == "gradient" and isinstance(reduction, Average) and overlapping
-
-
-def named(case: Case):
-    """The case as a parameter whose id is its text, up to the arrays."""
-    return pytest.param(case, id=f"{text.heading(case)} {case.x.dtype.name} {len(case.spatial)}-D")
-
-
-def loaded(name: str) -> backends.Backend:
-    try:
-        return backends.load(name)
-    except backends.BrokenBackend as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def eager() -> backends.Backend:
-    return loaded("torch")
-
-
-@pytest.fixture(scope="module")
-def compiled() -> backends.Backend:
-    return loaded("torch:compile")
-
-
-MEMORIES = {
-    "contiguous": lambda x: x.copy(),
-    "readonly": lambda x: _readonly(x.copy()),
-    "sliced": lambda x: np.pad(x, [(0, 0), (1, 0), *[(1, 2)] * (x.ndim - 2)])[
-        (slice(None), slice(1, None), *[slice(1, -2)] * (x.ndim - 2))
-    ],
-    "stepped": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
-    "transposed": lambda x: np.ascontiguousarray(x.T).T,
-    "channels inside": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1),
-    "reversed": lambda x: np.ascontiguousarray(x[..., ::-1])[..., ::-1],
-    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
-}
-
-
-def _readonly(x: np.ndarray) -> np.ndarray:
-    x.flags.writeable = False
-    return x
-
-
-POOLED = PoolSpec(reduction=Max(), windows=SLIDING[2])
-SHAPE = (2, 3, 8, 6)
+from backends.interface import Case, missing, same_bits
+from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
+from backends.tests.torch_questions import (
+    ADAPTIVE,
+    DILATED,
+    MEMORIES,
+    POOLED,
+    SAME,
+    SHAPE,
+    SLIDING,
+    VALID,
+    bare,
+    loaded,
+    named,
+    question,
+    questions,
+)
 
 
 @pytest.mark.parametrize("case", questions())
@@ -223,161 +116,6 @@ def test_nothing_is_recorded_unless_a_gradient_is_asked(eager, output: str) -> N
     assert all(tensor.grad_fn is None for tensor in (native if isinstance(native, tuple) else (native,)))
 
 
-# --- gaps ---------------------------------------------------------------------------------------
-
-LARGE = Sliding(kernel=(3, 2, 2), padding=((1, 1), (0, 0), (0, 0)))
-WIDE = Sliding(kernel=(3,), padding=((2, 2),))
-REFUSED = {
-    "padding": (PoolSpec(reduction=Max(), windows=WIDE), (1, 2, 9), "float32", "values"),
-    "padding with dilation": (
-        PoolSpec(reduction=Max(), windows=Sliding(kernel=(2, 2), dilation=(3, 3), padding=((2, 2), (0, 0)))), SHAPE, "float32", "values",
-    ),
-    "padding of averages": (PoolSpec(reduction=Average(), windows=WIDE), (1, 2, 9), "float64", "gradient"),
-    "integers without indices": (PoolSpec(reduction=Max(), windows=VALID[1]), (1, 2, 9), "int32", "values"),
-    "adaptive integers": (PoolSpec(reduction=Max(), windows=ADAPTIVE[2]), SHAPE, "int64", "values"),
-    "global integers": (PoolSpec(reduction=Max(), windows=Global()), (1, 2, 4, 5, 6), "uint8", "indices"),
-    "volumes of int8": (PoolSpec(reduction=Max(), windows=VALID[2]), (1, 2, 13, 11), "int8", "values"),
-    "volumes of uint8": (PoolSpec(reduction=Max(), windows=VALID[3]), (1, 2, 6, 5, 5), "uint8", "indices"),
-    "half averages in 3-D": (PoolSpec(reduction=Average(), windows=VALID[3]), (1, 2, 4, 6, 5), "bfloat16", "values"),
-    "half norms in 3-D": (PoolSpec(reduction=Lp(p=2), windows=Global()), (1, 2, 4, 6, 5), "float16", "gradient"),
-    "3-D kernels over small inputs": (PoolSpec(reduction=Average(), windows=LARGE), (1, 2, 2, 4, 4), "float32", "values"),
-}  # fmt: skip
-
-
-def refusal_of(name: str) -> Case:
-    spec, shape, dtype, output = REFUSED[name]
-    return question(spec, shape, dtype, "channels_last" if "volumes" in name else "channels_first", output)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused_calls_raise(eager, name: str) -> None:
-    """What is declared as refused is a valid case in which PyTorch itself raises."""
-    case = refusal_of(name)
-    oracle.pool(case)
-    assert (eager.gap(case) or "").startswith("refuses: ")
-    with pytest.raises(RuntimeError):
-        backends.run(eager, case)
-
-
-REFUSED_COMPILED = {
-    **{name: REFUSED[name] for name in ("padding", "3-D kernels over small inputs")},
-    "uneven bins of int64": (PoolSpec(reduction=Max(), windows=ADAPTIVE[1]), (1, 2, 7), "int64", "values"),
-    "uneven bins in 3-D": (PoolSpec(reduction=Max(), windows=ADAPTIVE[3]), (1, 2, 4, 5, 3), "int8", "values"),
-    "large uneven bins": (PoolSpec(reduction=Max(), windows=EVEN[2]), (1, 2, 18, 17), "uint8", "values"),
-    "large windows of half averages": (
-        PoolSpec(reduction=Average(), windows=Sliding(kernel=(3, 3, 3), stride=(1, 1, 1))), (1, 2, 4, 3, 3), "float16", "values",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED_COMPILED)
-def test_refused_calls_raise_when_compiled(compiled, name: str) -> None:
-    """What a compiled variant refuses raises too, when it is traced or when it falls back to the eager kernel."""
-    spec, shape, dtype, output = REFUSED_COMPILED[name]
-    case = question(spec, shape, dtype, output=output)
-    assert (compiled.gap(case) or "").startswith("refuses: ")
-    with pytest.raises(RuntimeError):
-        backends.run(compiled, case)
-
-
-@pytest.mark.parametrize("name", ["integers without indices", "adaptive integers", "volumes of int8", "half averages in 3-D"])
-def test_inductor_takes_more_types_than_eager(compiled, name: str) -> None:
-    """What inductor writes itself is no gap of a compiled variant, though the eager kernel refuses it."""
-    case = refusal_of(name)
-    if name == "adaptive integers":
-        case = case.replace(x=case.x.astype(np.int32))
-    assert compiled.gap(case) is None
-    assert_conforms(case, backends.run(compiled, case))
-
-
-def test_int8_is_limited_by_its_strides(eager) -> None:
-    """Only memory that PyTorch takes for channels_last has the limit of small integers."""
-    case = refusal_of("volumes of int8")
-    inside = case.replace(layout="channels_first", x=MEMORIES["channels inside"](case.x))
-    assert (eager.gap(inside) or "").startswith("refuses: ")
-    outside = case.replace(layout="channels_first")
-    assert eager.gap(outside) is None
-    assert_conforms(outside, backends.run(eager, outside))
-
-
-UNSAYABLE = {
-    "unequal SAME": (PoolSpec(reduction=Max(), windows=Sliding(kernel=(2, 3), stride=(1, 1), padding="same_upper")), SHAPE, "values"),
-    "unequal pads": (PoolSpec(reduction=Average(), windows=Sliding(kernel=(3,), padding=((1, 0),))), (1, 2, 9), "values"),
-    "dilated average": (PoolSpec(reduction=Average(), windows=DILATED[2]), SHAPE, "values"),
-    "divisor in 1-D": (PoolSpec(reduction=Average(divisor=3), windows=VALID[1]), (1, 2, 9), "values"),
-    "indices of an average": (PoolSpec(reduction=Average(), windows=VALID[2]), SHAPE, "indices"),
-    "adaptive norm": (PoolSpec(reduction=Lp(p=2), windows=ADAPTIVE[2]), SHAPE, "values"),
-    "padded norm": (PoolSpec(reduction=Lp(p=2), windows=SLIDING[2]), SHAPE, "values"),
-    "four dimensions": (PoolSpec(reduction=Max(), windows=Global()), (1, 2, 3, 3, 3, 3), "values"),
-}
-
-
-@pytest.mark.parametrize("name", UNSAYABLE)
-def test_what_no_argument_says_is_unsupported(eager, name: str) -> None:
-    """A valid case that no argument says is a gap with its reason, and binding it raises the same."""
-    spec, shape, output = UNSAYABLE[name]
-    case = question(spec, shape, output=output)
-    reason = eager.gap(case)
-    assert (reason or "").startswith("cannot say: ")
-    with pytest.raises(Unsupported) as raised:
-        eager.bind(case)
-    assert str(raised.value) == reason
-
-
-INVALID = {
-    "stride 0": (Max(), Sliding(kernel=(2, 2), stride=(0, 1)), SHAPE),
-    "stride 0 with SAME": (Max(), Sliding(kernel=(3, 3), stride=(0, 1), padding="same_upper"), SHAPE),
-    "stride −1": (Average(), Sliding(kernel=(2, 2), stride=(-1, 1)), SHAPE),
-    "kernel 0": (Average(), Sliding(kernel=(0, 2)), SHAPE),
-    "dilation 0": (Max(), Sliding(kernel=(2, 2), dilation=(0, 1)), SHAPE),
-    "padding −1": (Max(), Sliding(kernel=(2, 2), padding=((-1, -1), (0, 0))), SHAPE),
-    "divisor 0": (Average(divisor=0), Sliding(kernel=(2, 2)), SHAPE),
-    "adaptive divisor": (Average(divisor=3), Adaptive(output_size=(2, 2)), SHAPE),
-    "adaptive count_include_pad": (Average(count_include_pad=True), Global(), SHAPE),
-    "output size −1": (Max(), Adaptive(output_size=(-1, 2)), SHAPE),
-    "window too large": (Max(), Sliding(kernel=(9, 2)), SHAPE),
-    "norm window too large": (Lp(p=2), Sliding(kernel=(9, 2)), SHAPE),
-    "p 0": (Lp(p=0), Sliding(kernel=(2, 2)), SHAPE),
-    "SAME in ceil mode": (Max(), Sliding(kernel=(3, 3), stride=(1, 1), padding="same_upper", ceil_mode=True), SHAPE),
-    "no spatial axis": (Max(), Global(), (2, 3)),
-}
-"""Invalid by the definition, and no gap: the bad call is PyTorch's to refuse. (It takes an output size of 0, and a p below 1.)"""
-
-
-RULES = ("must ", "larger than", "divides by", "only sliding", "finite and at least 1", "SAME already", "expected \\(N, C")
-
-
-def bare(reduction, windows, shape: tuple[int, ...]) -> Case:
-    return Case(spec=PoolSpec(reduction=reduction, windows=windows), x=np.ones(shape, np.float32))
-
-
-@pytest.mark.parametrize("name", INVALID)
-def test_invalid_calls_reach_pytorch_and_raise(eager, name: str) -> None:
-    """What the definition calls invalid is put to PyTorch, which raises."""
-    case = bare(*INVALID[name])
-    with pytest.raises(ValueError, match="|".join(RULES)):
-        oracle.pool(case)
-    assert eager.gap(case) is None
-    with pytest.raises((RuntimeError, TypeError, ValueError, ZeroDivisionError)):
-        backends.run(eager, case)
-
-
-@pytest.mark.parametrize("shape, rank", [((2, 3, 8, 6), 1), ((2, 3, 8), 2), ((2, 3, 4, 6, 5), 2), ((2, 3, 8, 6), 3)])
-@pytest.mark.parametrize("windows", [VALID, ADAPTIVE], ids=["sliding", "adaptive"])
-@pytest.mark.parametrize("reduction", [Max(), Average(), Lp(p=2)], ids=lambda reduction: reduction.name)
-def test_a_window_of_another_rank_raises(eager, reduction, windows, shape: tuple[int, ...], rank: int) -> None:
-    """Neither is (N, C, L) read as one image without a batch, nor a lone kernel size repeated."""
-    with pytest.raises((RuntimeError, ValueError, Unsupported)):
-        backends.run(eager, bare(reduction, windows[rank], shape))
-
-
-@pytest.mark.parametrize("name", ["stride 0", "window too large", "divisor 0"])
-def test_invalid_calls_raise_when_compiled(compiled, name: str) -> None:
-    """A compiled variant meets the bad call as well."""
-    with pytest.raises((RuntimeError, ZeroDivisionError)):
-        backends.run(compiled, bare(*INVALID[name]))
-
-
 # --- what is offered beyond the protocol --------------------------------------------------------
 
 
@@ -438,14 +176,15 @@ def test_each_kind_of_tensor_is_compiled_once(compiled) -> None:
     assert (after.hits - before.hits, after.misses - before.misses) == (1, 1)
 
 
-def test_no_number_of_specs_ends_in_eager_calls(compiled, monkeypatch) -> None:
+def test_no_number_of_specs_ends_in_eager_calls(compiled) -> None:
     """PyTorch's limit on recompilations, past which it stops compiling, is never met."""
     dynamo = compiled.torch._dynamo
-    monkeypatch.setattr(dynamo.config, "recompile_limit", 1)
     counted = dynamo.utils.counters["stats"]
     before = counted["unique_graphs"]
-    for size in (3, 4, 5):
-        backends.run(compiled, bare(Average(), Global(), (1, 1, size)))
+    # Not monkeypatch: undone, it deletes the option, for PyTorch keeps its options elsewhere than in the module.
+    with dynamo.config.patch(recompile_limit=1):
+        for size in (3, 4, 5):
+            backends.run(compiled, bare(Average(), Global(), (1, 1, size)))
     assert counted["unique_graphs"] - before == 3
 
 
@@ -525,8 +264,8 @@ def test_without_a_device_cuda_says_so(eager, monkeypatch) -> None:
         backends.adapters()["torch"].load("cuda")
 
 
-def test_without_a_compiler_compile_says_so(compiled, monkeypatch) -> None:
+def test_without_a_compiler_compile_says_so(compiled) -> None:
     """A compiled variant without a C++ compiler names those that were tried."""
-    monkeypatch.setattr(compiled.torch._inductor.config.cpp, "cxx", (None, "no-such-compiler"))
-    with pytest.raises(RuntimeError, match="no-such-compiler"):
+    missing = compiled.torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")})
+    with missing, pytest.raises(RuntimeError, match="no-such-compiler"):
         backends.adapters()["torch"].load("compile")
