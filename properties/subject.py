@@ -1,10 +1,11 @@
 """A backend while a law questions it: asked case by case, its answers held to what is known of it."""
 
+import contextlib
 import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,7 +148,8 @@ class Subject:
             Unsupported: it cannot be asked this, or that way.
         """
         gradient = case.replace(output="gradient", cotangent=np.ones(case.pooled_shape, case.x.dtype))
-        (values,) = self._offered("recorded", "with a gradient recorded", case, gradient)
+        with self._offering("recorded", "with a gradient recorded", case, gradient) as recorded:
+            values = recorded(case)
         return self.mended(case, values)
 
     def with_indices(self, case: Case) -> np.ndarray:
@@ -160,7 +162,8 @@ class Subject:
             Unsupported: it cannot be asked this, or that way.
         """
         asked = case.replace(output="indices")
-        values, index = self._offered("with_indices", "beside the indices", case, asked, also=True)
+        with self._offering("with_indices", "beside the indices", case, asked) as with_indices:
+            values, index = with_indices(case), backends.run(self.backend, asked)
         assert_shaped(asked, index)
         values, right = self.mended(case, values), self.mended(asked, index)
         assert_shaped(case, values)
@@ -168,16 +171,17 @@ class Subject:
         other = (index != right) & inside & (taken(case.x, np.where(inside, index, 0)) == values)
         return np.where(other, taken(case.x, np.where(other, right, 0)), values)
 
-    def _offered(self, name: str, how: str, case: Case, other: Case, also: bool = False) -> list[np.ndarray]:
-        """The values of a case by a method that a backend may offer, and that asks it another case as well; with that one's answer."""
+    @contextlib.contextmanager
+    def _offering(self, name: str, how: str, *cases: Case) -> Iterator[Callable[[Case], np.ndarray]]:
+        """A method that a backend may offer, for questions that rest on these cases; says `how` it was asked if it fails."""
         offered = getattr(self.backend, name, None)
         if offered is None:
             raise Unsupported(f"{self.name} does not offer values {how}")
-        for asked in (case, other):
-            if reason := refusal(self.backend, asked):
+        for case in cases:
+            if reason := refusal(self.backend, case):
                 raise Unsupported(reason)
         try:
-            return [offered(case), *([backends.run(self.backend, other)] if also else [])]
+            yield offered
         except (RemoteError, RemoteFailure) as error:
             raise Misbehaved(f"{how}: {error}", status=error.status) from error
 

@@ -239,14 +239,14 @@ def lp_steps(
     return x, totals, y, taps, float(kernel)
 
 
-def lp_rounding(case: Case, rounded: Rounding) -> tuple[np.ndarray, np.ndarray]:
+def lp_rounding(case: Case, rounded: Rounding, totals: np.ndarray, taps: list[list[int]], kernel: float) -> tuple[np.ndarray, np.ndarray]:
     """(c, drowned), both (N·C, windows): what cancelling costs a sum of signed powers, and where nothing but rounding is left.
 
     The formula's Σx^p over n taps is good to (n+3)·u·Σ|x^p|, of which the definition, whose terms have one sign,
     explains (n+3)·u·|Σx^p|. The rest, here and in the prediction, relative to |Σx^p|, is c, of which up to ½ counts.
+    The totals, taps and kernel are those of `lp_steps`.
     """
-    x, totals, _, taps, kernel = lp_steps(case, rounded)
-    magnitudes = np.abs(x.astype(np.float64)) ** case.spec.reduction.p
+    magnitudes = np.abs(case.x.reshape(-1, math.prod(case.spatial)).astype(np.float64)) ** case.spec.reduction.p
     sums = np.stack([magnitudes[:, window].sum(axis=1) * (kernel / len(window)) for window in taps], axis=1)
     lengths = np.array([len(window) for window in taps])
     lost = 2 * (lengths + 3) * compare.format_of(case.x.dtype).u * (sums / np.abs(totals) - 1)
@@ -264,7 +264,7 @@ def lp_slack(case: Case, *, compiled: bool = False) -> np.ndarray:
     p = case.spec.reduction.p
     with np.errstate(all="ignore"):
         x, totals, y, taps, kernel = lp_steps(case, rounded)
-        lost, _ = lp_rounding(case, rounded)
+        lost, _ = lp_rounding(case, rounded, totals, taps, kernel)
         if case.output == "values":
             off = np.abs(y) * ((1 - lost) ** (-1 / p) - 1)
             return np.where(np.isfinite(off), off, 0).reshape(case.pooled_shape)
@@ -299,8 +299,8 @@ def leeway(case: Case, *, compiled: bool = False, vectors: bool = False) -> Leew
     p, u = case.spec.reduction.p, compare.format_of(case.x.dtype).u
     with np.errstate(all="ignore"):
         predicted = predict_lp(case, oracle.pool(case), compiled=compiled, vectors=vectors)
-        _, drowned = lp_rounding(case, rounded)
-        x, _, _, taps, kernel = lp_steps(case, rounded)
+        x, totals, _, taps, kernel = lp_steps(case, rounded)
+        _, drowned = lp_rounding(case, rounded, totals, taps, kernel)
         powers = np.where(np.isfinite(x), x, 0).astype(np.float64) ** p
         lengths = np.array([len(window) for window in taps])
         signed = np.stack([powers[:, window].sum(axis=1) for window in taps], axis=1) * (kernel / lengths)

@@ -49,6 +49,7 @@ def test_a_confirmed_slowdown_is_a_regression():
 def test_confirmation_decides_alone():
     """Where the pairs of confirmation show nothing, what screening had shown counts for nothing."""
     verdict = decide(run([*pairs("a", spread(0.08, 6)), *pairs("a", spread(0, 10), 1), *pairs("b", spread(0, 6))]), calibration())
+    # Logarithms that cancel leave their rounding.
     assert verdict.status == 0 and verdict.judgements[0].estimate == pytest.approx(0, abs=1e-6)
 
 
@@ -83,6 +84,7 @@ def test_the_threshold_is_three_percent(effect, red):
 def test_the_threshold_rises_with_calibrated_noise():
     """Three standard errors of identical code are asked for, as calibrated, not as these pairs happen to lie."""
     verdict = decide(slower(0.05), calibration(0.08))
+    # The same number by way of a logarithm: the last bits differ.
     assert verdict.judgements[0].threshold == pytest.approx(math.expm1(3 * 0.08 / math.sqrt(10)))
     assert state(verdict) != "regression"
 
@@ -107,6 +109,7 @@ def test_the_order_of_the_pairs_does_not_matter(order, random):
     """Pairs may come back in any order."""
     measured = [*pairs("a", spread(0.05, 6)), *pairs("a", spread(0.05, 10), 1)]
     shuffled = [measured[place] for place in order]
+    # Sums in another order differ in their last bits.
     assert decide(run(shuffled), calibration()).judgements[0].p == pytest.approx(decide(run(measured), calibration()).judgements[0].p)
 
 

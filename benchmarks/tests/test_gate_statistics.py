@@ -22,6 +22,7 @@ def test_the_one_sided_test_is_students(logs, delta):
 def test_the_two_sided_test_sees_both_directions_alike(logs):
     """Swapping the sides leaves the two-sided p-value as it is, and it is never over 1."""
     there, back = (gs.p_moved(gs.sample([sign * value for value in logs]), 0.01) for sign in (1, -1))
+    # A mean of negatives is the negative of the mean to within the rounding of its sum.
     assert there == pytest.approx(back) and 0 <= there <= 1
 
 
@@ -52,6 +53,7 @@ def test_a_share_has_the_exact_interval(counted):
 
 def test_sixty_quiet_runs_allow_five_percent():
     """No alarm in 60 runs bounds the rate by 1 − 0.05^(1/60)."""
+    # SciPy's root finder again.
     assert gs.proportion(0, 60) == pytest.approx((0, 1 - 0.05 ** (1 / 60)))
 
 
