@@ -34,13 +34,13 @@ ROWS: tuple[Divergence, ...] = (
     ),
     row(
         id="jax-max-drops-nan", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
-        description="jnp.max of 4096 elements or more of float32 or float64 drops NaN; of fewer it propagates them.",
+        description="jnp.max of 4096 elements or more drops NaN, of half types NaN with a sign bit; of fewer it propagates them.",
         smallest="max global values channels_first x=float32:1,1,4096:nan,0x4095", observed="0",
         where=lambda case: rules.where_dropped(case) & (case.output == "values"), predict=rules.predict_dropped,
     ),
     row(
         id="jax-max-tiles-drop-nan", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
-        description="reduce_window of 4096 elements or more of float32 or float64 drops NaN where its windows tile the input, read all of it, or one element.",
+        description="reduce_window of 4096 elements or more drops NaN, of half types NaN with a sign bit, where its windows tile the input, read all of it, or one element.",
         smallest="max sliding kernel=2 values channels_first x=float32:1,1,4096:nan,0x4095", observed="0",
         where=rules.where_tiles_dropped, predict=maxima.predict_max_xla,
     ),
@@ -52,7 +52,7 @@ ROWS: tuple[Divergence, ...] = (
     ),
     row(
         id="jax-max-drops-nan-gradient", verdict="bug", upstream="https://github.com/openxla/xla/issues/21461",
-        description="The gradient of jnp.max of 4096 elements or more, but for bfloat16, goes to what equals the maximum without its NaN.",
+        description="The gradient of jnp.max of 4096 elements or more goes to what equals the maximum without its NaN, of half types without NaN with a sign bit.",
         smallest="max global gradient channels_first x=float32:1,1,4096:nan,0x4095 cotangent=float32:1,1,1:1", observed="0",
         where=lambda case: rules.where_dropped(case) & (case.output == "gradient"), predict=rules.predict_dropped,
     ),

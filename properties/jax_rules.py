@@ -83,8 +83,13 @@ def predict_shared(case: Case, exact: Exact) -> np.ndarray:
 def is_large(case: Case) -> bool:
     """Whether jnp.max of a case drops NaN: from 4096 elements on, over more than one."""
     asked = isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Global)
-    kinds = ("float32", "float64", *(("float16",) if case.output == "gradient" else ()))
-    return asked and case.x.dtype.name in kinds and case.x.size >= LARGE and math.prod(case.spatial) > 1
+    return asked and is_float(case) and case.x.size >= LARGE and math.prod(case.spatial) > 1
+
+
+def kept_nan(case: Case) -> np.ndarray:
+    """NaN that a large reduction does not drop, (N, C, *spatial): half types are compared as integers, and NaN without a sign bit is the largest."""
+    kept = np.isnan(case.x)
+    return kept & ~np.signbit(case.x) if case.x.dtype.name in HALF else np.zeros_like(kept)
 
 
 def is_tiled(case: Case) -> bool:
@@ -94,19 +99,22 @@ def is_tiled(case: Case) -> bool:
         return False
     axes = list(zip(windows.kernel, windows.stride, windows.dilation, case.spatial, strict=True))
     alike = all(kernel == 1 or (kernel in (stride, size) and dilation == 1) for kernel, stride, dilation, size in axes)
-    return alike and case.x.dtype.name in ("float32", "float64") and case.x.size >= LARGE
+    return alike and is_float(case) and case.x.size >= LARGE
 
 
 def where_tiles_dropped(case: Case) -> np.ndarray:
-    """Sliding max of large arrays: windows with a NaN."""
-    return any_window(case, np.isnan(case.x)) if is_tiled(case) and np.isnan(case.x).any() else NOWHERE
+    """Sliding max of large arrays: windows with a NaN, and none that is kept."""
+    if not is_tiled(case) or not np.isnan(case.x).any():
+        return NOWHERE
+    return any_window(case, np.isnan(case.x)) & ~any_window(case, kept_nan(case))
 
 
 def where_dropped(case: Case) -> np.ndarray:
-    """jnp.max of large arrays: channels with a NaN."""
+    """jnp.max of large arrays: channels with a NaN, and none that is kept."""
     if case.output == "indices" or not is_large(case):
         return NOWHERE
-    hurt = np.isnan(case.x).any(axis=tuple(range(2, case.x.ndim)), keepdims=True)
+    axes = tuple(range(2, case.x.ndim))
+    hurt = np.isnan(case.x).any(axis=axes, keepdims=True) & ~kept_nan(case).any(axis=axes, keepdims=True)
     return hurt if case.output == "values" else np.broadcast_to(hurt, case.x.shape)
 
 
@@ -135,6 +143,8 @@ def shared(case: Case, largest: np.ndarray) -> np.ndarray:
 def where_any_order(case: Case) -> np.ndarray:
     """What drops NaN by whole vectors: jnp.max, and windows that are not pooled along the axis that lies innermost in memory."""
     windows = case.spec.windows
+    if case.x.dtype.name in HALF:
+        return NOWHERE
     if isinstance(windows, Sliding):
         kept = windows.kernel[-1] == 1 or (case.layout == "channels_last" and case.x.shape[1] > 1)
         return where_tiles_dropped(case) if kept else NOWHERE
