@@ -9,9 +9,9 @@ import itertools
 import numpy as np
 
 from backends.numpy_kernels import QUICK_SUM, SUM, reduce_axes, spread_axes
-from backends.numpy_numbers import narrow, reciprocal, widen
+from backends.numpy_numbers import narrow, reciprocal, shrinks, widen
 from backends.numpy_plan import Axis, divisors, ranges
-from backends.numpy_pooling import OVERFLOW, Block, Index, Plan, Question, Trap, accumulator, lengths, pieces
+from backends.numpy_pooling import OVERFLOW, Block, Index, Plan, Question, accumulator, lengths, pieces
 from backends.numpy_program import Builder, Program, copy
 
 Shape = tuple[int, ...]
@@ -23,7 +23,7 @@ def values(question: Question) -> Plan:
     dtype = question.x.dtype
     acc = accumulator(dtype)
     factor, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
-    factor = question.in_order(factor)
+    factor = question.in_order(factor * acc.type(shrinks(dtype)))
 
     def write(inputs: Shape, outputs: Shape, factors: Shape, windows: tuple[Axis | None, ...], finite: bool) -> Program:
         build = Builder({"x": inputs, "y": outputs, "factor": factors})
@@ -48,14 +48,9 @@ def values(question: Question) -> Plan:
         dtype=dtype,
         arrays={"x": question.x, "factor": factor},
         blocks=blocks,
-        traps=traps(dtype),
+        traps=OVERFLOW,
         linear="x",
     )
-
-
-def traps(dtype: np.dtype) -> tuple[Trap, ...]:
-    """What sends a block to its slow program: `narrow` loses digits where it underflows, and nowhere else."""
-    return (*OVERFLOW, "under") if dtype == np.float16 else OVERFLOW
 
 
 def broadcast_part(index: Index, array: np.ndarray) -> Index:
@@ -70,7 +65,7 @@ def gradient(question: Question) -> Plan:
     dtype = question.x.dtype
     acc = accumulator(dtype)
     factor, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
-    factor = question.in_order(factor)
+    factor = question.in_order(factor * acc.type(shrinks(dtype)))
 
     def write(inputs: Shape, outputs: Shape, factors: Shape, windows: tuple[Axis | None, ...], finite: bool) -> Program:
         build = Builder({"g": inputs, "y": outputs, "factor": factors})
@@ -111,6 +106,6 @@ def gradient(question: Question) -> Plan:
         dtype=dtype,
         arrays={"g": question.g, "factor": factor},
         blocks=blocks,
-        traps=traps(dtype),
+        traps=OVERFLOW,
         linear="g",
     )

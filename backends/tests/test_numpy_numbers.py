@@ -5,7 +5,7 @@ import pytest
 
 import backends
 from backends.interface import Case
-from backends.numpy_numbers import narrow, widen
+from backends.numpy_numbers import narrow, shrinks, widen
 from backends.numpy_program import Builder, copy, run
 from backends.spec import Average, PoolSpec, Sliding
 
@@ -21,11 +21,12 @@ def ran(build: Builder, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def test_widen_is_exact() -> None:
-    """Every finite float16 becomes the float32 of the same value and sign."""
-    build = Builder({"x": FINITE.shape, "y": FINITE.shape})
-    build.emit(copy, widen(build, "x", FINITE.dtype, np.dtype(np.float32), finite=True), out="y")
-    got = ran(build, FINITE, np.empty(FINITE.shape, np.float32))
-    assert got.tobytes() == FINITE.astype(np.float32).tobytes()
+    """Every finite float16 becomes the float32 of the same sign and of its value less what `shrinks` says."""
+    for finite in (True, False):
+        build = Builder({"x": FINITE.shape, "y": FINITE.shape})
+        build.emit(copy, widen(build, "x", FINITE.dtype, np.dtype(np.float32), finite=finite), out="y")
+        got = ran(build, FINITE, np.empty(FINITE.shape, np.float32))
+        assert (got.astype(np.float64) * shrinks(FINITE.dtype)).tobytes() == FINITE.astype(np.float64).tobytes()
 
 
 def test_narrow_rounds_as_a_cast() -> None:
@@ -37,8 +38,7 @@ def test_narrow_rounds_as_a_cast() -> None:
     x = np.concatenate([exact, halfway[np.isfinite(halfway)], past, -past])
     with np.errstate(over="ignore"):
         x = np.concatenate([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))])
-    with np.errstate(under="ignore"):
-        x = x[np.isfinite(x) & (x * np.float32(2.0**-112) * np.float32(2.0**112) == x)]
+    x = x[np.isfinite(x)]
     assert x.size > 300_000
     build = Builder({"x": x.shape, "y": x.shape})
     wide = build.buffer(x.shape, np.float32)
@@ -47,16 +47,6 @@ def test_narrow_rounds_as_a_cast() -> None:
     with np.errstate(over="ignore"):
         expected = x.astype(np.float16)
     np.testing.assert_array_equal(ran(build, x, np.empty(x.shape, np.float16)).view(np.int16), expected.view(np.int16))
-
-
-def test_narrow_underflows_where_it_would_round_twice() -> None:
-    """What is so small that the product loses digits raises an underflow, by which its block is computed anew."""
-    build = Builder({"x": (1,), "y": (1,)})
-    wide = build.buffer((1,), np.float32)
-    build.emit(copy, "x", out=wide)
-    narrow(build, wide, np.dtype(np.float16), "y", finite=True)
-    with np.errstate(under="raise"), pytest.raises(FloatingPointError, match="underflow"):
-        ran(build, np.nextafter(np.float32([2.0**-25]), np.float32(1)), np.empty(1, np.float16))
 
 
 @pytest.mark.parametrize("output", ["values", "gradient"])
