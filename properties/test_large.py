@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 import backends
 from backends import compare
-from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, require
+from backends.interface import Backend, Case, require
 from backends.spec import Global, PoolSpec, Sliding, Windows
 from backends.text import generate
 from properties.laws import law
 from properties.posing import SIMPLE
 from properties.relations import plain
-from properties.strategies import askable, number, one_of
+from properties.strategies import draw_chosen, number, one_of
 
 HELD = 20_000
 """How many elements of a large input are held to the definition: whole maps, the last ones among them."""
@@ -22,13 +22,7 @@ HELD = 20_000
 @st.composite
 def million(draw: st.DrawFn, backend: Backend, *, dtypes=("float32", "float64"), **_) -> Case:
     """Numbers that round, in many small maps or in a few large ones."""
-    able = askable(backend, dtypes=dtypes)
-    name = draw(one_of(tuple(name for name in ("max", "average", "lp") if name in able)))
-    can = able[name]
-    output = draw(one_of(tuple(output for output in OUTPUTS if output in can.outputs)))
-    dtype = draw(one_of(tuple(kind for kind in dtypes if kind in can.dtypes)))
-    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
-    layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts)))
+    name, can, output, dtype, ndim, layout = draw_chosen(draw, backend, dtypes)
     padding = draw(one_of(tuple(kind for kind in ("valid", "same_upper", "symmetric") if kind in can.paddings)))
     k, stride = draw(number(2, 3)), draw(number(1, 2))
     if draw(one_of((False, True))):

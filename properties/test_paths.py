@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 import backends
 from backends.compare import assert_conforms
-from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Unsupported, refusal, same_bits
+from backends.interface import LAYOUTS, Backend, Case, Unsupported, refusal, same_bits
 from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
 from backends.text import generate
 from properties.laws import law
 from properties.relations import assert_agree, one_apart, part, plain, taken
-from properties.strategies import MEMORY, askable, number, one_of
+from properties.strategies import MEMORY, draw_chosen, number, one_of
 
 EAGER = {"torch:compile": "torch", "torch:cuda-compile": "torch:cuda", "tensorflow:graph": "tensorflow", "tensorflow:xla": "tensorflow"}
 """What a compiled variant is compiled from."""
@@ -111,13 +111,7 @@ def test_eager_or_compiled(backend, case):
 @st.composite
 def large(draw: st.DrawFn, backend: Backend, *, dtypes=("float32", "float64"), **_) -> Case:
     """Arrays of a million elements, which operations are shared out among threads for."""
-    able = askable(backend, dtypes=dtypes)
-    name = draw(one_of(tuple(name for name in ("max", "average", "lp") if name in able)))
-    can = able[name]
-    output = draw(one_of(tuple(output for output in OUTPUTS if output in can.outputs)))
-    dtype = draw(one_of(tuple(kind for kind in dtypes if kind in can.dtypes)))
-    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
-    layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts)))
+    name, can, output, dtype, ndim, layout = draw_chosen(draw, backend, dtypes)
     side = {1: 2**14, 2: 2**7, 3: 25}[ndim] + draw(number(0, 3))
     size, stride = (draw(number(2, 3)),) * ndim, (draw(number(1, 3)),) * ndim
     windows = {"sliding": Sliding(kernel=size, stride=stride), "global": Global()}
