@@ -143,14 +143,29 @@ def copy_bandwidth(nbytes: int, threads: int, seconds: float = 0.02) -> float:
     return best
 
 
+@functools.cache
 def comparison_rate(threads: int, seconds: float = 0.02) -> float:
     """Comparisons a second of float32 numbers that stay in the first cache, on so many threads.
 
-    A pooling needs about one for each input element and axis (van Herk 1992; Gil and Werman 1993), which
-    takes less time than to move the element wherever this is more than a quarter of the bandwidth.
+    What a longer array takes more than a shorter one, so that what a call costs by itself does not count.
     """
-    a, b = np.ones(4096, np.float32), np.zeros(4096, np.float32)
-    return threads * _rate(lambda: np.maximum(a, b, out=b), a.size, seconds)
+    times = []
+    for size in (1024, 5120):
+        a, b = np.ones(size, np.float32), np.zeros(size, np.float32)
+        times.append(1 / _rate(functools.partial(np.maximum, a, b, out=b), 1, seconds / 2))
+    return threads * 4096 / max(times[1] - times[0], 1e-9)
+
+
+def limit(nbytes: int, compared: int, bandwidth: float, rate: float) -> tuple[float, str]:
+    """(seconds, "copying" or "arithmetic"): the least that a pooling can take, and what it is spent on.
+
+    It must move `nbytes` at the `bandwidth` of a copy, and compare or add each element once: `compared` bytes of them
+    at `rate` float32 a second, since a vector holds twice as many of half the size. (0, "") where no bandwidth is known.
+    """
+    if not bandwidth:
+        return 0.0, ""
+    copying, arithmetic = nbytes / bandwidth, compared / 4 / rate
+    return (copying, "copying") if copying >= arithmetic else (arithmetic, "arithmetic")
 
 
 def _rate(work: Callable[[], Any], amount: int, seconds: float) -> float:

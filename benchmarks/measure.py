@@ -278,6 +278,7 @@ class Timing:
         machine.settle()
         plan = self.launches or Rounds(self.backend, self.case, manner.effort, cold=manner.cold, bare=manner.bare)
         bandwidth = self._bandwidth(max(moved, 4 * machine.last_level_cache()) if manner.cold else moved)
+        least, limited_by = machine.limit(moved, self.case.x.nbytes, bandwidth, machine.comparison_rate(manner.threads))
         with machine.Watch() as watch:
             result = plan.run(benchmark)
         machine.require_believable(benchmark.stats.stats.data, str(clock))
@@ -287,7 +288,8 @@ class Timing:
             )
         benchmark.extra_info.update(self.facts())
         benchmark.extra_info.update(
-            copy_bandwidth=bandwidth, load_before=watch.load_before, load_after=watch.load_after, cores_used=round(plan.cores_used, 2),
+            copy_bandwidth=bandwidth, limit=least, limited_by=limited_by,
+            load_before=watch.load_before, load_after=watch.load_after, cores_used=round(plan.cores_used, 2),
             placements=plan.placements, rounds_each=plan.each,
         )  # fmt: skip
         if watch.elsewhere is not None:

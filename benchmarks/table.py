@@ -31,12 +31,12 @@ def table(results: Sequence[Result], words: Mapping[Key, str], names: Mapping[st
     """The medians, a row for each workload and output, a column for each backend and layout.
 
     `words` has what stands in a cell that was not timed: "gap", or why not. `names` are the backends' own names. A time
-    with a tilde is noisy by the rule of `results`; in brackets is the share of the copy bandwidth that was reached.
+    with a tilde is noisy by the rule of `results`; in brackets is the share of the machine's limit that was reached.
     """
     cells = dict(words)
     for result in results:
         facts = result.facts
-        share = f" ({facts['bytes'] / result.median / facts['copy_bandwidth']:.0%})" if facts.get("copy_bandwidth") else ""
+        share = f" ({facts['limit'] / result.median:.0%}{'a' if facts['limited_by'] == 'arithmetic' else ''})" if facts.get("limit") else ""
         mark = "~" if result.noise else ""
         cells[facts["address"], facts["workload"], facts["layout"], facts["output"]] = f"{mark}{seconds_text(result.median)}{share}"
     columns = list(dict.fromkeys((backend, layout) for backend in dict.fromkeys(key[0] for key in cells) for layout in SHORT))
@@ -45,7 +45,8 @@ def table(results: Sequence[Result], words: Mapping[Key, str], names: Mapping[st
     for workload, output in rows:
         label = workload if output == "values" else f"{workload} {output}"
         lines.append([label, *(cells.get((backend, workload, layout, output), "") for backend, layout in columns)])
-    return "\n".join([*aligned(lines), "channels first or last; in brackets the share of the copy bandwidth; ~ noisy"])
+    legend = "channels first or last; in brackets the share of the limit: a copy of its size, or, with an a, arithmetic; ~ noisy"
+    return "\n".join([*aligned(lines), legend])
 
 
 def overhead(results: Sequence[Result], names: Mapping[str, str]) -> str:

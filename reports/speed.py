@@ -325,7 +325,7 @@ def _fastest(blocks: Sequence[Block]) -> Iterator[str]:
 
 
 def _limits(blocks: Sequence[Block]) -> Iterator[str]:
-    """How far from the machine's memory bandwidth even the fastest stays."""
+    """How far from the machine's limit even the fastest stays."""
     for setting in dict.fromkeys(block.setting for block in blocks):
         far = []
         for block in blocks:
@@ -335,7 +335,7 @@ def _limits(blocks: Sequence[Block]) -> Iterator[str]:
         if far:
             far.sort()
             workloads = listed((f"{name} ({percent(share)})" for share, name in far), most=4)
-            yield f"Even the fastest stays under a tenth of this machine's copy bandwidth ({setting}) on {workloads}: there is room."
+            yield f"Even the fastest stays under a tenth of what this machine allows ({setting}) on {workloads}: there is room."
 
 
 def _warnings(blocks: Iterable[Block], environment: Environment) -> Iterator[str]:

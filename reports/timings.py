@@ -2,7 +2,8 @@
 
 The harness writes what a timing was of into `extra_info`: workload, backend, layout, output, reduction,
 threads, device, bytes (that must move: each input element once, each output once),
-copy_bandwidth (bytes a second, of this machine, in the same run), environment (the records' id),
+copy_bandwidth (bytes a second, of this machine, in the same run), limit (seconds that copying or arithmetic takes at
+least) and limited_by (which of them), environment (the records' id),
 version, source, and optionally threads_asked (all backends alike), mode ("warm", "cold"), cores_busy_elsewhere,
 and family with its position ("window": 13).
 """
@@ -20,7 +21,7 @@ from reports.record import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """One workload on one backend. `bytes` and `bandwidth` (bytes a second) are 0 where nobody said."""
+    """One workload on one backend. `bytes`, `bandwidth` (bytes a second) and `limit` (seconds) are 0 where nobody said."""
 
     workload: str
     backend: str
@@ -33,6 +34,8 @@ class Timing:
     mode: str = ""
     bytes: float = 0.0
     bandwidth: float = 0.0
+    limit: float = 0.0
+    limited_by: str = ""
     environment: str = ""
     version: str = ""
     source: str = ""
@@ -43,7 +46,9 @@ class Timing:
 
     @property
     def fraction(self) -> float | None:
-        """The share of the machine's copy bandwidth that was reached."""
+        """The share of the machine's limit that was reached: of what arithmetic allows where that is less, else of the copy bandwidth."""
+        if self.limit:
+            return self.limit / self.spread.median
         if not (self.bytes and self.bandwidth):
             return None
         return self.bytes / self.spread.median / self.bandwidth
@@ -129,6 +134,8 @@ def _timing(benchmark: Mapping[str, Any], home: str, created: str) -> Timing:
         mode=str(said("mode")),
         bytes=float(said("bytes", 0) or 0),
         bandwidth=float(said("copy_bandwidth", 0) or 0),
+        limit=float(said("limit", 0) or 0),
+        limited_by=str(said("limited_by")),
         environment=str(said("environment", home)),
         version=str(said("version")),
         source=str(said("source")),

@@ -65,6 +65,14 @@ def test_copy_bandwidth(nbytes):
     assert machine.copy_bandwidth(nbytes, threads=2, seconds=0.001) > 0
 
 
+def test_the_limit_is_whichever_takes_longer():
+    """Moving all bytes or comparing each element once: the slower of the two is the limit, and half types are compared twice as fast."""
+    assert machine.limit(8_000, 4_000, bandwidth=8e9, rate=2e9) == (1e-6, "copying")
+    assert machine.limit(8_000, 4_000, bandwidth=8e9, rate=0.5e9) == (2e-6, "arithmetic")
+    assert machine.limit(8_000, 4_000, bandwidth=0.0, rate=2e9) == (0.0, "")
+    assert machine.comparison_rate(1, seconds=0.001) > 0
+
+
 def test_watch_counts_what_this_process_computes():
     """A block that computes has used some of a core, and the load is read before and after."""
     with machine.Watch() as watch:

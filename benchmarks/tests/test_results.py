@@ -8,7 +8,7 @@ from benchmarks.table import aligned, duration, overhead, seconds_text, table
 STEADY = tuple(1e-3 + 1e-6 * (i % 5) for i in range(30))
 FACTS = {
     "address": "numpy", "backend": "numpy", "workload": "resnet50-stem", "layout": "channels_last", "output": "values", "reduction": "max",
-    "checksum": "aa", "bytes": 4_000_000, "copy_bandwidth": 8e9, "level": "quick",
+    "checksum": "aa", "bytes": 4_000_000, "copy_bandwidth": 8e9, "limit": 5e-4, "limited_by": "copying", "level": "quick",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """pytest-benchmark's JSON, read."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -40,6 +41,7 @@ def test_what_is_compared_is_told_apart(tmp_path):
     fast = next(one for one in measured.timings if one.series == "torch channels_last" and one.workload == "resnet50.stem")
     assert len(measured.timings) == 16 and measured.problems == () and measured.machines == ()
     assert fast.fraction == pytest.approx(8_000_000 / 1e-3 / 10e9) and fast.setting == ("values", "cpu", "2", "")
+    assert dataclasses.replace(fast, limit=9e-4, limited_by="arithmetic").fraction == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(
