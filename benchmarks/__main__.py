@@ -16,6 +16,8 @@ from benchmarks.table import aligned
 from benchmarks.workloads import WORKLOADS
 from reports.record import DEFAULT_FOLDER
 
+DEFAULT = ("numpy", "torch", "tensorflow")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return its exit status."""
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     records = given.records.resolve()
     if given.peers:
+        if given.resume:
+            parser.error("--resume: a comparison of peers is of one run")
         from benchmarks.peers import compare
 
         return compare(
@@ -59,13 +63,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description="Times layers of real networks on each backend; a wrong answer is not timed."
     )
     add = parser.add_argument
-    add("--backend", action="append", default=[], metavar="NAME", help="a backend, again for more (default: ours that are installed)")
+    add(
+        "--backend",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a backend, again for more (default: numpy, torch and tensorflow, if installed)",
+    )
     add(
         "--level",
         "--set",
         choices=LEVELS,
-        default="quick",
-        help="quick: ten workloads, forward; standard: all; full: whatever can be asked",
+        help="quick: ten workloads, forward; standard: all; full: whatever can be asked (default: quick; of --peers standard)",
     )
     add("--layout", action="append", choices=LAYOUTS, default=[], help="this layout alone, again for more")
     add("--output", action="append", choices=OUTPUTS, default=[], help="this output alone, again for more")
@@ -82,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _installed() -> list[str]:
-    return [name for name in backends.adapters() if importlib.util.find_spec(name)]
+    return [name for name in DEFAULT if importlib.util.find_spec(name)]
 
 
 def _listing() -> list[str]:

@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -21,7 +22,7 @@ from benchmarks.cells import Cell
 from benchmarks.check import check
 from benchmarks.measure import elsewhere
 from benchmarks.problems import status_of
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, bytes_moved
 
 
 class Contender:
@@ -43,7 +44,8 @@ class Contender:
         looked = check(case, self.backend.fetch(self.backend.bind(elsewhere(case, self.chance))()))
         self.cases[layout] = case
         self.place(layout)
-        return {"status": "ready", "checksum": looked.checksum, "seconds": self.time(layout, 1)["seconds"]}
+        facts = {"checksum": looked.checksum, "bytes": bytes_moved(case), "input": case.x.nbytes}
+        return {"status": "ready", **facts, "seconds": self.time(layout, 1)["seconds"]}
 
     def place(self, layout: str) -> dict[str, Any]:
         """Bind the question to freshly placed memory, and warm it."""
@@ -63,6 +65,17 @@ class Contender:
         seconds = (time.perf_counter() - start) / calls
         machine.require_believable([seconds], "time.perf_counter")
         return {"status": "ready", "seconds": seconds}
+
+    def memory(self, layout: str) -> dict[str, Any]:
+        """The peak of what Python's allocators, NumPy's among them, gave to binding and a call, beside the output: bytes."""
+        case = elsewhere(self.cases[layout], self.chance)
+        tracemalloc.start()
+        try:
+            answer = self.backend.bind(case)()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        return {"status": "ready", "extra": peak - self.backend.fetch(answer).nbytes}
 
 
 def serve(backend: Backend, orders: TextIO, replies: TextIO) -> None:
