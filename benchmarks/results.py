@@ -63,10 +63,10 @@ def read(files: Iterable[Path]) -> list[Result]:
     return found
 
 
-def finished(folder: Path, **same: Any) -> set[str]:
-    """The keys of the cells that a folder has timed already, under these facts: level, environment, mode, threads."""
+def kept(folder: Path, **same: Any) -> list[Result]:
+    """The timings that a folder has already, under these facts: level, environment, mode, threads."""
     results = read(sorted(folder.glob("bench-*.json")))
-    return {result.key for result in results if all(result.facts.get(name) == value for name, value in same.items())}
+    return [result for result in results if all(result.facts.get(name) == value for name, value in same.items())]
 
 
 def disagreements(results: Sequence[Result]) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,23 +64,26 @@ def run(options: Options, out: Any = sys.stdout) -> int:
     """Time everything; return 0 where every cell was timed or is a gap, 1 where one had a problem, 130 when interrupted."""
     progress = Progress(options, out)
     tally = Tally()
-    done: set[str] = set()
+    known: list[results.Result] = []
     with Writer(options.records) as writer:
         if options.resume:
             same = {"level": options.level, "environment": writer.environment.id, "mode": "cold" if options.cold else "warm"}
-            done = results.finished(options.records, **same, threads=options.threads)
-            progress.say(f"{len(done)} cells are timed already")
+            kept = results.kept(options.records, **same, threads=options.threads)
+            known = [result for result in kept if result.facts["address"] in options.backends]
+            progress.skip([result.facts["address"] for result in known])
+            progress.say(f"{len(known)} cells are timed already")
+        done = {result.key for result in known}
         try:
             for backend in options.backends:
                 _run_backend(backend, options, done, tally, progress, writer)
         except KeyboardInterrupt:
             progress.say(f"interrupted: what was timed is in {options.records}; go on with --resume")
             return 130
-    found = results.read(tally.files)
+    found = [*known, *results.read(tally.files)]
     if found or tally.words:
         progress.say(table(found, tally.words, tally.names))
-    if options.overhead and found:
-        progress.say(overhead(found, tally.names))
+    if options.overhead and (both := [result for result in found if "bare" in result.facts]):
+        progress.say(overhead(both, tally.names))
     for line in (*(f"answers differ: {text}" for text in results.disagreements(found)), *tally.loading, *tally.problems):
         progress.say(line)
     for (backend, reason), count in tally.gaps.items():
@@ -88,7 +91,7 @@ def run(options: Options, out: Any = sys.stdout) -> int:
     progress.say(
         f"{tally.timed} cells timed, {sum(tally.gaps.values())} gaps, {len(tally.problems)} problems; recorded in {options.records}"
     )
-    return 1 if tally.problems or tally.loading or not tally.words else 0
+    return 1 if tally.problems or tally.loading or not (tally.words or known) else 0
 
 
 # --- one backend --------------------------------------------------------------------------------
@@ -238,10 +241,19 @@ class Progress:
         self.done = self.timed = 0
         self.guess, self.spent = LEVELS[options.level].seconds + OTHERWISE, 0.0
         self._backend, self._since = "", time.monotonic()
+        self._begun: set[str] = set()
+
+    def skip(self, backends: Sequence[str]) -> None:
+        """Leave out a cell of each of these backends."""
+        for backend, count in Counter(backends).items():
+            self.left[backend] = max(0, self.left[backend] - count)
 
     def collected(self, backend: str, count: int) -> None:
         """A process has said how many cells it has."""
         self._backend, self.left[backend] = backend, count
+        self._begun.add(backend)
+        for other in self.left.keys() - self._begun:
+            self.left[other] = min(self.left[other], count)
 
     def started(self, cell: str) -> None:
         """A cell is being timed."""
