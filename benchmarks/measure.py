@@ -87,9 +87,14 @@ class Rounds:
         call = self._next_cold() if self.cold else self._next_warm()
         self._count += 1
         if self.bare is not None:
-            call()  # so that both of the timed calls follow another
+            other = call
+            if self.cold:
+                call = self._next_cold()
+                self._count += 1
+            else:
+                call()  # so that both of the timed calls follow another
             gc.disable()  # as pytest-benchmark does
-            self.bare.append(_timed(call))
+            self.bare.append(_timed(other))
             gc.enable()
         self._last = call
         return (call,), {}

@@ -123,6 +123,14 @@ class Speed:
     untimed: tuple[BenchmarkProblem, ...] = ()
 
     @property
+    def conditions(self) -> list[str]:
+        """What the machine was set to, and how loaded it was before and after the timings."""
+        timings = [entry.timing for block in self.blocks for entry in block.entries]
+        loads = [load for timing in timings for load in timing.load]
+        said = list(dict.fromkeys(timing.conditions for timing in timings if timing.conditions))
+        return said + ([f"load of the machine {min(loads):.2g} to {max(loads):.2g} before and after the timings"] if loads else [])
+
+    @property
     def doubtful(self) -> bool:
         """Whether so many timings were noisy that none should be acted on."""
         entries = [entry for block in self.blocks for entry in block.entries]

@@ -5,7 +5,8 @@ threads, device, bytes (that must move: each input element once, each output onc
 copy_bandwidth (bytes a second, of this machine, in the same run), limit (seconds that copying or arithmetic takes at
 least) and limited_by (which of them), environment (the records' id),
 version, source, and optionally threads_asked (all backends alike), mode ("warm", "cold"), cores_busy_elsewhere,
-and family with its position ("window": 13).
+load_before and load_after (of the minute before each), and family with its position ("window": 13).
+`machine_info.poolproof` describes the machine as far as it changes from run to run: frequency, pages, settings.
 """
 
 import json
@@ -42,6 +43,8 @@ class Timing:
     family: str = ""
     position: float | None = None
     busy: float = 0.0
+    load: tuple[float, ...] = ()
+    conditions: str = ""
     created: str = ""
 
     @property
@@ -95,14 +98,14 @@ def read(files: Iterable[Path], environments: Mapping[str, str]) -> Measured:
         except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
             problems.append(Problem(str(file), 0, f"not pytest-benchmark's JSON: {type(error).__name__}: {error}"))
             continue
-        machine = _machine(content)
+        machine, conditions = _machine(content), _conditions(content)
         home = machine.id
         if len(known) == 1:
             (only, cpu) = next(iter(known.items()))
             home = only if not machine.cpu or not cpu or machine.cpu == cpu else machine.id
         for number, benchmark in enumerate(benchmarks):
             try:
-                timing = _timing(benchmark, home, str(content.get("datetime", "")))
+                timing = _timing(benchmark, home, conditions, str(content.get("datetime", "")))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 name = benchmark.get("name", number) if isinstance(benchmark, Mapping) else number
                 problems.append(Problem(str(file), 0, f"benchmark {name}: {type(error).__name__}: {error}"))
@@ -114,7 +117,7 @@ def read(files: Iterable[Path], environments: Mapping[str, str]) -> Measured:
     return Measured(timings=tuple(timings), machines=apart, problems=tuple(problems))
 
 
-def _timing(benchmark: Mapping[str, Any], home: str, created: str) -> Timing:
+def _timing(benchmark: Mapping[str, Any], home: str, conditions: str, created: str) -> Timing:
     extra: Mapping[str, Any] = benchmark.get("extra_info") or {}
     params: Mapping[str, Any] = benchmark.get("params") or {}
 
@@ -142,6 +145,8 @@ def _timing(benchmark: Mapping[str, Any], home: str, created: str) -> Timing:
         family=str(said("family")),
         position=None if position is None else float(position),
         busy=float(said("cores_busy_elsewhere", 0) or 0),
+        load=tuple(float(extra[name]) for name in ("load_before", "load_after") if name in extra),
+        conditions=conditions,
         created=created,
     )
 
@@ -171,6 +176,25 @@ def _machine(content: Mapping[str, Any]) -> Environment:
         python=f"{info.get('python_implementation', '')} {info.get('python_version', '')}".strip(),
         notes=("known from a benchmark file alone",),
     )
+
+
+def _conditions(content: Mapping[str, Any]) -> str:
+    """What the machine was set to, in words; empty where the file does not say."""
+    info = content.get("machine_info")
+    told = info.get("poolproof") if isinstance(info, Mapping) else None
+    if not isinstance(told, Mapping):
+        return ""
+    words = {
+        "governor": "frequency policy",
+        "frequency": "frequency",
+        "boost": "boost",
+        "huge pages": "huge pages",
+        "C library": "C library",
+    }
+    said = [f"{text} {told[name]}" for name, text in words.items() if told.get(name)]
+    settings = told.get("settings")
+    said += [f"{name}={value}" for name, value in settings.items()] if isinstance(settings, Mapping) else []
+    return ", ".join(said)
 
 
 def _renamed(environment: Environment, ident: str) -> Environment:
