@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import itertools
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,12 +12,14 @@ import backends
 from backends.interface import LAYOUTS, OUTPUTS
 from benchmarks import machine
 from benchmarks.cells import LEVELS
-from benchmarks.run import Options, run
+from benchmarks.run import INTERRUPTED, Options, run
 from benchmarks.table import aligned
 from benchmarks.workloads import WORKLOADS
 from reports.record import DEFAULT_FOLDER
 
 DEFAULT = ("numpy", "torch", "tensorflow")
+DEVICES = (":cuda", ":cuda-compile", ":gpu")
+"""Variants that are timed when they are named: whether there is a device is known only when they are loaded."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.list:
         print("\n".join(_listing()))
         return 0
+    level = given.level or ("standard" if given.peers else "quick")
     try:
-        machine.pinned(given.threads)
-        chosen = tuple(backends.known(name) for name in given.backend or _installed())
+        machine.pinned(given.threads or 1)
+        chosen = tuple(backends.known(name) for name in given.backend or _installed(level))
     except ValueError as error:
         parser.error(str(error))
     # A run that is told to end takes the processes that it started with it.
@@ -39,23 +43,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error("--resume: a comparison of peers is of one run")
         from benchmarks.peers import compare
 
-        return compare(
-            threads=given.threads, records=records, select=given.select, level=given.level or "standard", names=tuple(given.backend)
+        return compare(threads=given.threads or 1, records=records, select=given.select, level=level, names=tuple(given.backend))
+    status = 0
+    for threads, cold in manners(level, given.threads, cold=given.cold):
+        options = Options(
+            backends=chosen,
+            level=level,
+            layouts=tuple(given.layout),
+            outputs=tuple(given.output),
+            threads=threads,
+            cold=cold,
+            overhead=given.overhead,
+            longest=given.cell_limit,
+            select=given.select,
+            records=records,
+            resume=given.resume,
         )
-    options = Options(
-        backends=chosen,
-        level=given.level or "quick",
-        layouts=tuple(given.layout),
-        outputs=tuple(given.output),
-        threads=given.threads,
-        cold=given.cold,
-        overhead=given.overhead,
-        longest=given.cell_limit,
-        select=given.select,
-        records=records,
-        resume=given.resume,
-    )
-    return run(options)
+        status = max(status, ended := run(options))
+        if ended == INTERRUPTED:
+            break
+    return status
+
+
+def manners(level: str, threads: int | None, *, cold: bool) -> list[tuple[int, bool]]:
+    """(threads, cold) of each run that a level is made of: `full` is one thread and all, a warm cache and a cold one, unless told which."""
+    if level != "full":
+        return [(threads or 1, cold)]
+    several = (threads,) if threads else dict.fromkeys((1, machine.usable_cores()))
+    return list(itertools.product(several, (True,) if cold else (False, True)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,13 +89,18 @@ def _parser() -> argparse.ArgumentParser:
         "--level",
         "--set",
         choices=LEVELS,
-        help="quick: ten workloads, forward; standard: all; full: whatever can be asked (default: quick; of --peers standard)",
+        help="quick: ten workloads, forward; standard: all; full: the whole product (default: quick; of --peers standard)",
     )
     add("--layout", action="append", choices=LAYOUTS, default=[], help="this layout alone, again for more")
     add("--output", action="append", choices=OUTPUTS, default=[], help="this output alone, again for more")
     add("-k", dest="select", default="", metavar="EXPRESSION", help="only the cells whose names match, as in pytest")
-    add("--threads", type=int, default=1, metavar="N", help="threads of each framework (default 1: least at the mercy of other work)")
-    add("--cold", action="store_true", help="every round meets a buffer that no cache holds")
+    add(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of each framework (default 1: least at the mercy of other work; of full: 1, and all)",
+    )
+    add("--cold", action="store_true", help="every round meets a buffer that no cache holds (full: that too)")
     add("--cell-limit", type=float, default=120.0, metavar="SECONDS", help="how long one cell may take")
     add("--records", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"where records go (default {DEFAULT_FOLDER})")
     add("--resume", action="store_true", help="leave out what the records have timed already, on this machine and these versions")
@@ -90,8 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _installed() -> list[str]:
-    return [name for name in DEFAULT if importlib.util.find_spec(name)]
+def _installed(level: str) -> list[str]:
+    """The backends that are timed unless some are named; of `full` every variant that computes on a CPU."""
+    names = [name for name in backends.available() if name.partition(":")[0] in backends.adapters()] if level == "full" else DEFAULT
+    return [name for name in names if importlib.util.find_spec(name.partition(":")[0]) and not name.endswith(DEVICES)]
 
 
 def _listing() -> list[str]:

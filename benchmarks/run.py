@@ -26,6 +26,8 @@ from reports.record import BenchmarkProblem, Writer
 TEST = Path(__file__).with_name("test_speed.py")
 LOADING, GRACE, POLL = 300.0, 30.0, 0.1
 """Seconds that a framework may take to import, that a cell may overrun its limit inside one call, and between two looks."""
+INTERRUPTED = 130
+"""The exit status of an interrupted run."""
 OTHERWISE = 1.0
 """Seconds that a cell takes beside its timed rounds, guessed until one is finished."""
 
@@ -78,7 +80,7 @@ def run(options: Options, out: Any = sys.stdout) -> int:
                 _run_backend(backend, options, done, tally, progress, writer)
         except KeyboardInterrupt:
             progress.say(f"interrupted: what was timed is in {options.records}; go on with --resume")
-            return 130
+            return INTERRUPTED
     found = [*known, *results.read(tally.files)]
     if found or tally.words:
         progress.say(table(found, tally.words, tally.names))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import benchmarks.__main__
 from benchmarks import results
 from benchmarks import run as driver
-from benchmarks.__main__ import main
+from benchmarks.__main__ import main, manners
 from benchmarks.run import Options, run
 from reports.record import load
 
@@ -224,3 +225,17 @@ def test_the_list(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 100
     assert any(line.startswith("resnet50-stem ") and "torchvision/models/resnet.py" in line for line in lines)
+
+
+def test_full_is_the_whole_product(monkeypatch):
+    """`--level full` runs every CPU variant on one thread and on all, in a warm cache and in a cold one, until it is interrupted."""
+    runs = []
+    monkeypatch.setattr(benchmarks.__main__, "run", lambda options: runs.append(options) or (130 if len(runs) == 5 else 0))
+    monkeypatch.setattr(benchmarks.__main__.machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(benchmarks.__main__.importlib.util, "find_spec", lambda name: name != "jax")
+    assert main(["--level", "full"]) == 0
+    assert [(one.threads, one.cold) for one in runs] == [(1, False), (1, True), (2, False), (2, True)]
+    assert {"numpy", "torch", "torch:compile", "tensorflow:graph", "tensorflow:xla"} <= set(runs[0].backends)
+    assert not {"jax", "torch:cuda", "tensorflow:gpu", "jax:cuda", "torch:cuda-compile"} & set(runs[0].backends)
+    assert main(["--level", "full", "--resume"]) == 130 and len(runs) == 5
+    assert manners("full", 1, cold=True) == [(1, True)] and manners("standard", None, cold=False) == [(1, False)]
