@@ -127,12 +127,24 @@ class Builder:
         Raises:
             ValueError: a register was freed before: by now its memory may be another's.
         """
-        operands = tuple(Operand(given) if isinstance(given, str) else given for given in inputs)
-        target = Operand(out) if isinstance(out, str) else out
+        operands = tuple(self._operand(given) for given in inputs)
+        target = None if out is None else self._operand(out)
         for operand in (*operands, target):
             if isinstance(operand, Operand):
                 self._require_held(operand.register)
         self.steps.append(Step(function=function, inputs=operands, out=target, arguments=arguments))
+
+    def _operand(self, given: Any) -> Any:
+        """A register by its name, or by a part that is all of it, as the register: looking at a part takes time in each call."""
+        if isinstance(given, str):
+            return Operand(given)
+        if not isinstance(given, Operand):
+            return given
+        whole = all(
+            isinstance(part, slice) and part.indices(size) == (0, size, 1)
+            for part, size in zip(given.part, self.shapes[given.register], strict=False)
+        )
+        return Operand(given.register) if whole else given
 
     def _require_held(self, name: str) -> None:
         while name in self.views:

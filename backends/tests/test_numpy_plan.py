@@ -8,8 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backends import numpy_plan
+from backends.numpy_kernels import at
 from backends.numpy_plan import Bins, Grid, axis_of, divisors, memory_order, ranges
-from backends.numpy_program import Builder
+from backends.numpy_program import Builder, Operand
 from backends.spec import Adaptive, Average, Global, PoolSpec, Sliding
 
 
@@ -203,3 +204,11 @@ def test_a_register_that_was_freed_is_not_read():
     with pytest.raises(ValueError, match="was freed before this step, 1"):
         build.emit(np.add, held, held, out=freed)
     build.emit(np.add, held, "x", out=held)
+
+
+def test_a_part_that_is_all_of_a_register_is_the_register() -> None:
+    """A step looks at no part where that is everything: each look costs a call a fifth of a microsecond."""
+    build = Builder({"x": (3, 4), "y": (3, 4)})
+    build.emit(np.negative, at("x", 1, slice(0, 4)), out=at("y", 1, slice(0, 3)))
+    (step,) = build.program().steps
+    assert step.inputs == (Operand("x"),) and step.out == at("y", 1, slice(0, 3))
