@@ -44,6 +44,7 @@ class JAX:
         self.version = jax.__version__
         self.capabilities = jax_plan.capabilities()
         self._compiled = functools.lru_cache(maxsize=COMPILED_KEPT)(self._compile)
+        self._last: Any = None
 
     def gap(self, case: Case) -> str | None:
         """Why this case, inside the capabilities, cannot be asked; None if it can."""
@@ -57,13 +58,16 @@ class JAX:
     def enqueue(self, case: Case) -> tuple[Callable[[], tuple[Any, str]], Callable[[], None]]:
         """(launch, wait): start the call, and wait for what was started last."""
         function, tensors = self._prepared(case)
-        last: list[Any] = []
 
         def launch() -> tuple[Any, str]:
-            last[:] = [function(*tensors)]
-            return last[0], case.layout
+            self._last = function(*tensors)
+            return self._last, case.layout
 
-        return launch, lambda: self.jax.block_until_ready(last)
+        return launch, self.wait
+
+    def wait(self) -> None:
+        """Return when the call that was started last has finished, whichever case it is of: a device takes them in turn."""
+        self.jax.block_until_ready(self._last)
 
     def recorded(self, case: Case) -> np.ndarray:
         """The values of a case, pooled while their gradient is traced, and computed beside it."""

@@ -169,10 +169,9 @@ class Launches:
         chance = random.Random(seed)
         # The largest cache of a GPU today is 256 MB; more buffers than two are wanted in any case.
         self.placements = min(RING, max(3, math.ceil((512 << 20) / bytes_moved(case))))
-        bound = [backend.enqueue(elsewhere(case, chance)) for _ in range(self.placements)]
-        self._launches = [launch for launch, _ in bound]
+        self._bound = [backend.enqueue(elsewhere(case, chance)) for _ in range(self.placements)]
         self._turn = 0
-        self.clock = DeviceClock(bound[0][1])
+        self.clock = DeviceClock(self._wait)
         self()
         self.clock()
         start = time.perf_counter()
@@ -190,8 +189,12 @@ class Launches:
         return benchmark.pedantic(self, rounds=self.rounds, iterations=self.each)
 
     def __call__(self) -> Any:
-        self._turn = (self._turn + 1) % len(self._launches)
-        return self._launches[self._turn]()
+        self._turn = (self._turn + 1) % self.placements
+        return self._bound[self._turn][0]()
+
+    def _wait(self) -> float | None:
+        # A device takes launches in turn, and a wait may know those of its own placement alone: that of the last one counts.
+        return self._bound[self._turn][1]()
 
 
 # --- a time limit -------------------------------------------------------------------------------

@@ -167,6 +167,17 @@ def test_a_spec_is_compiled_once(jax):
     compare.assert_conforms(case.replace(x=case.x + 1), jax.fetch(natives[-1]))
 
 
+def test_a_wait_is_for_the_last_launch_of_all(jax, monkeypatch):
+    """What one case's wait waits for is the call that was launched last, another case's too; it says no seconds."""
+    (one, wait), (other, _) = jax.enqueue(a_case()), jax.enqueue(a_case(output="gradient"))
+    one()
+    last, _ = other()
+    waited = []
+    monkeypatch.setattr(jax.jax, "block_until_ready", waited.append)
+    assert wait() is None
+    assert [id(array) for array in waited] == [id(last)]
+
+
 NATIVE = [
     {},
     {"dtype": "int8"},

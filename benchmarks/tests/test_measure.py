@@ -39,6 +39,23 @@ class Recorder:
         return self.bind(case), lambda: None
 
 
+class Queue(Recorder):
+    """A device that takes launches in turn; what waits for one placement leaves what was launched after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.queued = []
+
+    def enqueue(self, case):
+        self.bound.append(case)
+
+        def wait():
+            while any(one is case for one in self.queued):
+                self.queued.pop(0)
+
+        return lambda: self.queued.append(case), wait
+
+
 def small(output="values"):
     spec = PoolSpec(reduction=Max(), windows=Sliding(kernel=(2, 2)))
     return Workload(name="small", network="Net", layer="one", spec=spec, shape=(2, 3, 8, 6), source="a/file.py").case(
@@ -122,6 +139,18 @@ def test_devices_are_timed_by_many_launches():
     clock = DeviceClock(lambda: next(events))
     assert (clock(), clock()) == (0.5, 0.75)
     assert DeviceClock(lambda: None)() > 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 70])
+def test_a_device_clock_waits_for_the_last_launch(count):
+    """However many launches of whichever placements there were: none is left when the clock has been read."""
+    backend = Queue()
+    launches = Launches(backend, small(), Effort(seconds=0.001, placements=2))
+    for _ in range(count):
+        launches()
+    assert backend.queued
+    launches.clock()
+    assert not backend.queued
 
 
 def test_a_limit_ends_a_block():
