@@ -42,6 +42,12 @@ def placed(array: np.ndarray, layout: str, chance: random.Random) -> np.ndarray:
     return np.moveaxis(copy, -1, 1) if layout == "channels_last" else copy
 
 
+def elsewhere(case: Any, chance: random.Random) -> Any:
+    """The same question with its arrays in new memory."""
+    cotangent = None if case.cotangent is None else placed(case.cotangent, case.layout, chance)
+    return case.replace(x=placed(case.x, case.layout, chance), cotangent=cotangent)
+
+
 def question(spec: Any, described: Mapping[str, Any], text: ModuleType, case: Callable[..., Any]) -> Any:
     """The case that is described: its numbers come from seeded generators, its arrays lie where `place` says, a seed too."""
     shape, chance = tuple(described["shape"]), random.Random(described["place"])

@@ -22,10 +22,12 @@ from typing import Any
 import numpy as np
 
 from backends.interface import Backend, Case
-from backends.timing import WARM_CALLS, placed
-from benchmarks import machine
+from backends.timing import WARM_CALLS
+from backends.timing import elsewhere as elsewhere  # peer.py takes it from here
+from benchmarks import devices, machine
 from benchmarks.cells import Cell, Effort
 from benchmarks.check import Wrong, check, checksum
+from benchmarks.devices import Launches
 from benchmarks.workloads import bytes_moved, taps
 
 RING = 64
@@ -38,13 +40,7 @@ class TimedOut(Exception):
     """A cell took longer than it may."""
 
 
-# --- placement ----------------------------------------------------------------------------------
-
-
-def elsewhere(case: Case, chance: random.Random) -> Case:
-    """The same question with its arrays in new memory."""
-    cotangent = None if case.cotangent is None else placed(case.cotangent, case.layout, chance)
-    return case.replace(x=placed(case.x, case.layout, chance), cotangent=cotangent)
+# --- rounds ---------------------------------------------------------------------------------------
 
 
 class Rounds:
@@ -140,63 +136,6 @@ def _calibrate(call: Call, seconds: float = 0.02) -> tuple[float, float]:
     return max(wall / calls, 1e-9), cpu / max(wall, 1e-9)
 
 
-# --- devices ------------------------------------------------------------------------------------
-
-
-class DeviceClock:
-    """Seconds of a device: a reading waits for all that was launched.
-
-    Where `wait` returns what passed between device events since it was last called, that is what
-    counts; where it returns nothing, the wall clock is read once the device has finished.
-    """
-
-    def __init__(self, wait: Callable[[], float | None]) -> None:
-        self._wait = wait
-        self._now = 0.0
-
-    def __call__(self) -> float:
-        passed = self._wait()
-        if passed is None:
-            return time.perf_counter()
-        self._now += passed
-        return self._now
-
-
-class Launches:
-    """Many launches between two readings of a device clock, over buffers that its caches do not hold together."""
-
-    def __init__(self, backend: Any, case: Case, effort: Effort, seed: int = 0) -> None:
-        chance = random.Random(seed)
-        # The largest cache of a GPU today is 256 MB; more buffers than two are wanted in any case.
-        self.placements = min(RING, max(3, math.ceil((512 << 20) / bytes_moved(case))))
-        self._bound = [backend.enqueue(elsewhere(case, chance)) for _ in range(self.placements)]
-        self._turn = 0
-        self.clock = DeviceClock(self._wait)
-        self()
-        self.clock()
-        start = time.perf_counter()
-        for _ in range(self.placements):
-            self()
-        self.clock()
-        self.calling = max((time.perf_counter() - start) / self.placements, 1e-9)
-        self.cores_used, self.bare = 0.0, None
-        # A round of at least ten milliseconds hides what reading the clock costs.
-        self.each = max(10, math.ceil(0.01 / self.calling))
-        self.rounds = int(max(effort.least, min(effort.most, effort.seconds / (self.each * self.calling))))
-
-    def run(self, benchmark: Any) -> Any:
-        """Time all rounds with pytest-benchmark; return the last answer."""
-        return benchmark.pedantic(self, rounds=self.rounds, iterations=self.each)
-
-    def __call__(self) -> Any:
-        self._turn = (self._turn + 1) % self.placements
-        return self._bound[self._turn][0]()
-
-    def _wait(self) -> float | None:
-        # A device takes launches in turn, and a wait may know those of its own placement alone: that of the last one counts.
-        return self._bound[self._turn][1]()
-
-
 # --- a time limit -------------------------------------------------------------------------------
 
 
@@ -282,11 +221,15 @@ class Timing:
             return
         manner, moved = self.manner, bytes_moved(self.case)
         clock = self.launches.clock if self.launches else manner.clock
-        machine.require_moving(clock)
+        if self.launches:
+            machine.require_moving(self.launches.moved, readings=1000)
+        else:
+            machine.require_moving(clock)
         machine.settle()
+        moving = devices.transfers(self.backend, elsewhere(self.case, random.Random(0))) if self.launches else {}
         plan = self.launches or Rounds(self.backend, self.case, manner.effort, cold=manner.cold, bare=manner.bare)
-        bandwidth = self._bandwidth(max(moved, 4 * machine.last_level_cache()) if manner.cold else moved)
-        least, limited_by = machine.limit(moved, self.case.x.nbytes, bandwidth, machine.comparison_rate(manner.threads))
+        bandwidth, rate = self._reachable(moved)
+        least, limited_by = machine.limit(moved, self.case.x.nbytes, bandwidth, rate)
         with machine.Watch() as watch:
             result = plan.run(benchmark)
         machine.require_believable(benchmark.stats.stats.data, str(clock))
@@ -300,22 +243,27 @@ class Timing:
             load_before=watch.load_before, load_after=watch.load_after, cores_used=round(plan.cores_used, 2),
             placements=plan.placements, rounds_each=plan.each,
         )  # fmt: skip
+        if self.launches is not None:
+            benchmark.extra_info.update(clock=str(clock), bytes_rotated=self.launches.bytes_rotated, **moving)
         if watch.elsewhere is not None:
             benchmark.extra_info["cores_busy_elsewhere"] = round(watch.elsewhere, 2)
         if plan.bare is not None:
             benchmark.extra_info["bare"] = plan.bare
 
-    def _bandwidth(self, nbytes: int) -> float:
-        """The copy bandwidth of where it computes, bytes a second; 0 for a device whose adapter does not measure it."""
-        if self.launches is None:
-            return machine.copy_bandwidth(nbytes, self.manner.threads)
-        measure = getattr(self.backend, "copy_bandwidth", None)
-        return float(measure(nbytes)) if measure else 0.0
+    def _reachable(self, moved: int) -> tuple[float, float]:
+        """(bytes a second of a copy, comparisons a second) where it computes; 0 bytes for a device whose adapter offers no copy."""
+        if self.launches is not None:
+            # Of what a device compares nothing is known here but that copying takes longer.
+            return devices.copy_bandwidth(self.backend, moved), math.inf
+        manner = self.manner
+        nbytes = max(moved, 4 * machine.last_level_cache()) if manner.cold else moved
+        return machine.copy_bandwidth(nbytes, manner.threads), machine.comparison_rate(manner.threads)
 
     def facts(self) -> dict[str, Any]:
         """What was timed, and on what."""
         case, workload = self.case, self.cell.workload
         base, _, variant = self.backend.name.partition(":")
+        asked = "cold" if self.manner.cold else "warm"
         facts = {
             **self.manner.notes, "workload": workload.name, "network": workload.network, "layer": workload.layer, "source": workload.source,
             "families": sorted(workload.families), "backend": self.backend.name, "framework": base, "variant": variant,
@@ -323,7 +271,7 @@ class Timing:
             "reduction": case.spec.reduction.name,
             "dtype": workload.dtype, "shape": list(workload.shape), "bytes": bytes_moved(case), "taps": taps(case),
             "threads": self.manner.threads, "threads_said": getattr(self.backend, "threads", self.manner.threads),
-            "mode": "cold" if self.manner.cold else "warm", "checksum": self.checked.checksum,
+            "mode": self.launches.mode if self.launches else asked, "mode_asked": asked, "checksum": self.checked.checksum,
             "elements_checked": self.checked.elements, "elements": self.checked.of,
         }  # fmt: skip
         if workload.position is not None:

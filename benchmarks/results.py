@@ -64,9 +64,12 @@ def read(files: Iterable[Path]) -> list[Result]:
 
 
 def kept(folder: Path, **same: Any) -> list[Result]:
-    """The timings that a folder has already, under these facts: level, environment, mode, threads."""
+    """The timings that a folder has already, asked under these facts: level, environment, mode, threads.
+
+    A device may have been timed in another mode than was asked for: that is its answer, and not asked again.
+    """
     results = read(sorted(folder.glob("bench-*.json")))
-    return [result for result in results if all(result.facts.get(name) == value for name, value in same.items())]
+    return [result for result in results if all(result.facts.get(f"{name}_asked", result.facts.get(name)) == same[name] for name in same)]
 
 
 def disagreements(results: Sequence[Result]) -> list[str]:

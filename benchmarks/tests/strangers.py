@@ -45,6 +45,37 @@ class Plain:
         return native
 
 
+class Device(Plain):
+    """A device with a clock of its own: a launch takes a millisecond, a copy moves ten bytes in a nanosecond."""
+
+    name = "device"
+    device = "imaginary:0"
+    cache = 1 << 20
+    queued = 0.0
+
+    def enqueue(self, case):
+        call = self.bind(case)
+
+        def launch():
+            self.queued += 1e-3
+            return call()
+
+        return launch, self.wait
+
+    def wait(self):
+        passed, self.queued = self.queued, 0.0
+        return passed
+
+    def copying(self, nbytes):
+        def launch():
+            self.queued += 2 * nbytes / 1e10
+
+        return launch, self.wait
+
+    def transfers(self, case):
+        return case.x.copy, lambda native: native.copy()
+
+
 class Borderline(Plain):
     """Wrong in the last window alone."""
 

@@ -10,7 +10,7 @@ from backends.timing import placed
 from benchmarks import machine, measure
 from benchmarks.cells import Cell, Effort, cells
 from benchmarks.check import Wrong
-from benchmarks.measure import DeviceClock, Launches, Rounds, TimedOut, limit
+from benchmarks.measure import Rounds, TimedOut, limit
 from benchmarks.problems import status_of, status_of_death
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -34,26 +34,6 @@ class Recorder:
             return case.x
 
         return call
-
-    def enqueue(self, case):
-        return self.bind(case), lambda: None
-
-
-class Queue(Recorder):
-    """A device that takes launches in turn; what waits for one placement leaves what was launched after it."""
-
-    def __init__(self):
-        super().__init__()
-        self.queued = []
-
-    def enqueue(self, case):
-        self.bound.append(case)
-
-        def wait():
-            while any(one is case for one in self.queued):
-                self.queued.pop(0)
-
-        return lambda: self.queued.append(case), wait
 
 
 def small(output="values"):
@@ -127,30 +107,6 @@ def test_bare_loops_are_timed_between_the_rounds():
         rounds.setup()
     assert len(rounds.bare) == rounds.rounds
     assert min(rounds.bare) > 0
-
-
-def test_devices_are_timed_by_many_launches():
-    """Launches rotate over several buffers, and a clock that device events drive adds up what they say."""
-    backend = Recorder()
-    launches = Launches(backend, small(), Effort(seconds=0.001, placements=2))
-    assert launches.placements == len(backend.bound) >= 3
-    assert launches.each >= 10
-    events = iter([0.5, 0.25])
-    clock = DeviceClock(lambda: next(events))
-    assert (clock(), clock()) == (0.5, 0.75)
-    assert DeviceClock(lambda: None)() > 0
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 70])
-def test_a_device_clock_waits_for_the_last_launch(count):
-    """However many launches of whichever placements there were: none is left when the clock has been read."""
-    backend = Queue()
-    launches = Launches(backend, small(), Effort(seconds=0.001, placements=2))
-    for _ in range(count):
-        launches()
-    assert backend.queued
-    launches.clock()
-    assert not backend.queued
 
 
 def test_a_limit_ends_a_block():

@@ -53,6 +53,16 @@ def test_finished_cells_are_those_of_the_same_run(tmp_path):
     assert {result.key for result in kept(tmp_path, level="quick")} == {"numpy resnet50-stem channels_last values"}
 
 
+def test_a_device_that_was_timed_in_another_mode_is_finished(tmp_path):
+    """What was asked for counts: a device that rotates its buffers when asked warm has been timed, and not for who asks cold."""
+    saved(tmp_path, "bench-1.json", result(mode="cold", mode_asked="warm"), result(workload="vgg16-pool1", mode="warm"))
+    assert {result.key for result in kept(tmp_path, mode="warm")} == {
+        "numpy resnet50-stem channels_last values",
+        "numpy vgg16-pool1 channels_last values",
+    }
+    assert kept(tmp_path, mode="cold") == []
+
+
 def test_answers_that_differ_are_named():
     """Two checksums of one max workload are named with who gave them; averages may differ."""
     agree, differ = result(), result(backend="torch", checksum="bb")
