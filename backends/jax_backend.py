@@ -69,6 +69,20 @@ class JAX:
         """Return when the call that was started last has finished, whichever case it is of: a device takes them in turn."""
         self.jax.block_until_ready(self._last)
 
+    def copying(self, nbytes: int) -> tuple[Callable[[], Any], Callable[[], None]]:
+        """(launch, wait) of a copy of so many bytes, from the device's memory to the device's memory."""
+        source = self.jax.device_put(np.ones(nbytes, np.uint8), self._device)
+
+        def launch() -> Any:
+            self._last = self._copy(source)
+            return self._last
+
+        return launch, self.wait
+
+    def transfers(self, case: Case) -> tuple[Callable[[], Any], Callable[[Any], np.ndarray]]:
+        """(send, take): the case's arrays to the device, and the answer of a call back; each has finished when it returns."""
+        return lambda: self.jax.block_until_ready(self._sent(case)), lambda native: np.asarray(native[0])
+
     def recorded(self, case: Case) -> np.ndarray:
         """The values of a case, pooled while their gradient is traced, and computed beside it."""
         pool = jax_plan.call(case).resolve(self.jax)
@@ -117,10 +131,17 @@ class JAX:
 
     def _prepared(self, case: Case) -> tuple[Callable[..., Any], list[Any]]:
         asked = jax_plan.call(case)
-        arrays = [case.x] if case.cotangent is None else [case.x, case.cotangent]
-        tensors = [self.jax.device_put(ordered(array, case.layout), self._device) for array in arrays]
+        tensors = self._sent(case)
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
         return self._compiled(asked.function, tuple(asked.arguments.items()), case.output == "gradient", shapes), tensors
+
+    def _sent(self, case: Case) -> list[Any]:
+        arrays = [case.x] if case.cotangent is None else [case.x, case.cotangent]
+        return [self.jax.device_put(ordered(array, case.layout), self._device) for array in arrays]
+
+    @functools.cached_property
+    def _copy(self) -> Callable[[Any], Any]:
+        return self.jax.jit(self.jax.numpy.copy)
 
     @functools.cached_property
     def _device(self) -> Any:

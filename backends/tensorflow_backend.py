@@ -133,9 +133,7 @@ class TensorFlow:
     def enqueue(self, case: Case) -> tuple[Callable[[], tuple[Any, Restore]], Callable[[], None]]:
         """(launch, wait): start the call, and wait for all that was started."""
         call, gradient = tensorflow_plan.call(case), case.output == "gradient"
-        arrays = [case.x] if case.cotangent is None else [case.x, case.cotangent]
-        with self.tf.device(self._device):
-            tensors = [self.tf.constant(ordered(array, case.layout)) for array in arrays]
+        tensors = self._sent(case)
         if self.variant in ("graph", "xla"):
             specs = tuple(map(self.tf.TensorSpec.from_tensor, tensors))
             function = self._compiled(call.function, tuple(call.arguments.items()), gradient, specs)
@@ -143,6 +141,24 @@ class TensorFlow:
             function = self._on_device(self._spoken(call, gradient))
         restore = functools.partial(_indices if case.output == "indices" else _values, layout=case.layout)
         return lambda: (function(*tensors), restore), self.tf.test.experimental.sync_devices
+
+    def copying(self, nbytes: int) -> tuple[Callable[[], Any], Callable[[], None]]:
+        """(launch, wait) of a copy of so many bytes, or up to three fewer, from the device's memory to the device's memory."""
+        with self.tf.device(self._device):
+            source = self.tf.ones(nbytes // 4, self.tf.float32)
+        # `tf.identity` copies nothing on one device.
+        copy = self._on_device(functools.partial(self.tf.raw_ops.DeepCopy, x=source))
+        return copy, self.tf.test.experimental.sync_devices
+
+    def transfers(self, case: Case) -> tuple[Callable[[], Any], Callable[[Any], np.ndarray]]:
+        """(send, take): the case's arrays to the device, and the answer of a call back; each has finished when it returns."""
+
+        def send() -> list[Any]:
+            tensors = self._sent(case)
+            self.tf.test.experimental.sync_devices()
+            return tensors
+
+        return send, lambda native: (native[0][1] if case.output == "indices" else native[0]).numpy()
 
     def fetch(self, native: tuple[Any, Restore]) -> np.ndarray:
         """The answer of a call as an array of its own: (N, C, *out), or x's shape for "gradient"."""
@@ -166,6 +182,11 @@ class TensorFlow:
         return sizes if case.layout == "channels_first" else (sizes[0], sizes[-1], *sizes[1:-1])
 
     # --- speaking to TensorFlow -----------------------------------------------------------------
+
+    def _sent(self, case: Case) -> list[Any]:
+        arrays = [case.x] if case.cotangent is None else [case.x, case.cotangent]
+        with self.tf.device(self._device):
+            return [self.tf.constant(ordered(array, case.layout)) for array in arrays]
 
     def _spoken(self, call: Call, gradient: bool) -> Callable[..., Any]:
         """The call, or its recording and the reverse-mode call."""

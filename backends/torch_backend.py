@@ -80,7 +80,7 @@ class Torch:
 
     def fetch(self, native: Any) -> np.ndarray:
         """A copy: of the tensor, or of the last of (values, indices) or of (gradient,)."""
-        tensor = (native[-1] if isinstance(native, tuple) else native).detach().cpu()
+        tensor = _answer(native).detach().cpu()
         if tensor.dtype is self.torch.bfloat16:
             import ml_dtypes
 
@@ -89,8 +89,8 @@ class Torch:
 
     # --- what our own adapters offer beyond it --------------------------------------------------
 
-    def enqueue(self, case: Case) -> tuple[Callable[[], Any], Callable[[], None]]:
-        """(launch, wait): PyTorch's call alone, and what returns when the device has finished."""
+    def enqueue(self, case: Case) -> tuple[Callable[[], Any], Callable[[], float | None]]:
+        """(launch, wait): PyTorch's call alone, and what returns when the device has finished, with the seconds that it says."""
         x = self.place(case.x, case.layout)
         if case.cotangent is not None:
             x.requires_grad_()
@@ -112,8 +112,9 @@ class Torch:
         values, _ = self.bind(case.replace(output="indices"))()
         return self.fetch(values)
 
-    def wait(self) -> None:
-        """Return when the device has finished; on CPU every call has."""
+    def wait(self) -> float | None:
+        """Return when the device has finished; on CPU every call has, and None is returned."""
+        return None
 
     def native(self, case: Case) -> str:
         """A script that makes the call of a case and prints its answer."""
@@ -238,23 +239,53 @@ class TorchCuda(Torch):
     def __init__(self, torch: Any, variant: str) -> None:
         super().__init__(torch, variant)
         self.device = f"cuda:{torch.cuda.current_device()} {torch.cuda.get_device_name()}"
+        self.cache: int = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
+        self._event: Any = None
 
     def bind(self, case: Case) -> Callable[[], Any]:
-        launch, wait = self.enqueue(case)
+        launch, _ = self.enqueue(case)
 
         def finished() -> Any:
             answer = launch()
-            wait()
+            self.torch.cuda.synchronize()
             return answer
 
         return finished
 
-    def wait(self) -> None:
-        self.torch.cuda.synchronize()
+    def wait(self) -> float:
+        """Return when the device has finished, with the seconds that passed there since the last time: between two events.
+
+        The first time there was no event before, and none have passed.
+        """
+        event = self.torch.cuda.Event(enable_timing=True)
+        event.record()
+        event.synchronize()
+        before, self._event = self._event, event
+        return 0.0 if before is None else before.elapsed_time(event) / 1000
+
+    def copying(self, nbytes: int) -> tuple[Callable[[], Any], Callable[[], float]]:
+        """(launch, wait) of a copy of so many bytes, from the device's memory to the device's memory."""
+        return self.torch.ones(nbytes, dtype=self.torch.uint8, device=self.place_on).clone, self.wait
+
+    def transfers(self, case: Case) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+        """(send, take): the case's arrays to the device, and the answer of a call back; each has finished when it returns."""
+        arrays = [case.x] if case.cotangent is None else [case.x, case.cotangent]
+
+        def send() -> list[Any]:
+            tensors = [self.place(array, case.layout) for array in arrays]
+            self.torch.cuda.synchronize()
+            return tensors
+
+        return send, lambda native: _answer(native).detach().cpu()
 
     def _send(self, tensor: Any) -> Any:
         """The tensor's memory, gaps and all, since a plain copy to the device would close them."""
         return _memory(tensor).to(self.place_on).as_strided(tensor.shape, tensor.stride())
+
+
+def _answer(native: Any) -> Any:
+    """The tensor that was asked for: the last of (values, indices) or of (gradient,)."""
+    return native[-1] if isinstance(native, tuple) else native
 
 
 def _memory(tensor: Any) -> Any:

@@ -178,6 +178,24 @@ def test_a_wait_is_for_the_last_launch_of_all(jax, monkeypatch):
     assert [id(array) for array in waited] == [id(last)]
 
 
+def test_a_copy_is_made_at_each_launch(jax):
+    """What a device's bandwidth is measured with copies so many bytes into memory of its own; XLA does not leave it out."""
+    launch, wait = jax.copying(100)
+    one, other = launch(), launch()
+    wait()
+    assert one.nbytes == other.nbytes == 100
+    assert one.unsafe_buffer_pointer() != other.unsafe_buffer_pointer()
+
+
+@pytest.mark.parametrize("output", ["values", "gradient"])
+def test_transfers_are_of_the_inputs_and_of_the_answer(jax, output):
+    """What is sent is x, and the cotangent where there is one; what is taken back is the answer."""
+    case = a_case(output=output, layout="channels_first")
+    send, take = jax.transfers(case)
+    assert [np.array(array).tolist() for array in send()] == [array.tolist() for array in (case.x, case.cotangent) if array is not None]
+    assert same_bits(take(jax.bind(case)()), backends.run(jax, case))
+
+
 NATIVE = [
     {},
     {"dtype": "int8"},

@@ -315,6 +315,28 @@ def test_launch_and_wait(variant):
     compare.assert_conforms(case, variant.fetch(natives[-1]))
 
 
+def test_a_copy_is_made_at_each_launch(eager):
+    """What a device's bandwidth is measured with copies so many bytes into memory of its own."""
+    launch, wait = eager.copying(100)
+    source, copy = np.asarray(launch.keywords["x"]), np.asarray(launch())
+    assert wait() is None
+    assert source.nbytes == copy.nbytes == 100
+    assert not np.shares_memory(source, copy)
+
+
+@pytest.mark.parametrize("output", ["values", "indices", "gradient"])
+def test_transfers_are_of_the_inputs_and_of_the_answer(eager, output):
+    """What is sent is x, and the cotangent where there is one; what is taken back is the answer, an element for each window or input."""
+    case = a_case(output=output)
+    send, take = eager.transfers(case)
+    sent = [np.moveaxis(tensor.numpy(), -1, 1).tolist() for tensor in send()]
+    assert sent == [array.tolist() for array in (case.x, case.cotangent) if array is not None]
+    answer, whole = eager.bind(case)(), backends.run(eager, case)
+    assert np.moveaxis(take(answer), -1, 1).shape == whole.shape
+    if output != "indices":  # TensorFlow's count channels too, until they are fetched
+        assert same_bits(np.ascontiguousarray(np.moveaxis(take(answer), -1, 1)), whole)
+
+
 @pytest.mark.parametrize("name", VARIANTS[1:])
 def test_a_spec_is_compiled_once(name):
     """Another array of the same shape and dtype meets the function that is there."""
