@@ -87,6 +87,7 @@ class TritonBackend:
 
     name = "triton"
     capabilities = {"max": CAN, "average": CAN}
+    compiles = True  # so that laws ask fewer sizes of windows, and stack more values in each
 
     def __init__(self):
         """Raise ImportError without torch or triton, RuntimeError without a device to run on."""
@@ -99,6 +100,9 @@ class TritonBackend:
         self.torch, self.version = torch, triton.__version__
         self.place_on = "cpu" if interpreted else "cuda"
         self.device = "cpu" if interpreted else f"cuda:0 {torch.cuda.get_device_name(0)}"
+        if not interpreted:
+            self.cache = torch.cuda.get_device_properties(0).L2_cache_size
+        self.event = None
 
     def gap(self, case):
         """Nothing: whatever the capabilities say can be asked."""
@@ -139,9 +143,27 @@ class TritonBackend:
         return launch, self.wait
 
     def wait(self):
-        """Return when the device has finished."""
-        if self.place_on == "cuda":
-            self.torch.cuda.synchronize()
+        """Return when the device has finished, with the seconds between two events: of the last time and of now."""
+        if self.place_on == "cpu":
+            return None
+        before, self.event = self.event, self.torch.cuda.Event(enable_timing=True)
+        self.event.record()
+        self.event.synchronize()
+        return before.elapsed_time(self.event) / 1000 if before else 0.0
+
+    def copying(self, nbytes):
+        """(launch, wait) of a copy on the device: what it takes is the limit that the report holds a pooling against."""
+        return self.torch.ones(nbytes, dtype=self.torch.uint8, device=self.place_on).clone, self.wait
+
+    def transfers(self, case):
+        """(send, take): x to the device, and an answer back, which are timed apart from the pooling."""
+
+        def send():
+            x = self.place(case.x, case.layout)
+            self.wait()
+            return x
+
+        return send, lambda native: native.cpu()
 
     def place(self, array, layout):
         """The array on the device, channels last in memory where the layout says so; its axes stay (N, C, *spatial)."""

@@ -1,6 +1,7 @@
 """The examples are backends that people copy: they conform, and say what they lack."""
 
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import backends
 from backends.compare import assert_conforms
 from backends.interface import Case, refusal
 from backends.spec import Average, Max, PoolSpec, Sliding
+from backends.tests.imaginary import Event, imagine
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SPECIALS = [np.nan, -np.inf, np.inf, -np.inf, -np.inf, -np.inf, -np.inf, 3.5]
@@ -74,6 +76,37 @@ def triton_backend():
 def test_the_triton_kernel_conforms(triton_backend, reduction, shape, windows, dtype, layout):
     """The worked example of a kernel gives the answers of the definition."""
     asked(triton_backend, reduction, shape, windows, dtype, layout)
+
+
+@pytest.fixture
+def triton_device(monkeypatch):
+    """The Triton example on an imaginary device, where nothing can be launched."""
+    torch = pytest.importorskip("torch", reason="the example places its arrays with torch")
+    imagine(torch, monkeypatch)
+    triton = types.ModuleType("triton")
+    triton.__version__ = "imaginary"
+    monkeypatch.setitem(sys.modules, "triton", triton)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    return backends.load.__wrapped__(f"{EXAMPLES / 'triton_backend.py'}:TritonBackend")
+
+
+def test_the_triton_example_has_a_clock_of_events(triton_device, monkeypatch):
+    """The first wait has no event before it; a later one says the seconds since the last."""
+    assert triton_device.wait() == 0.0
+    monkeypatch.setattr(Event, "milliseconds", 1250.0)
+    assert triton_device.wait() == 0.25
+
+
+def test_the_triton_example_says_what_a_device_costs(triton_device, monkeypatch):
+    """Each size of window is compiled, the cache has a size, and a copy and the transfers are offered."""
+    assert triton_device.compiles and triton_device.cache == 50 << 20
+    monkeypatch.setattr(triton_device, "place_on", "cpu")
+    launch, _ = triton_device.copying(100)
+    one, other = launch(), launch()
+    assert one.nbytes == 100 and one.data_ptr() != other.data_ptr()
+    case = Case(PoolSpec(reduction=Max(), windows=Sliding(kernel=(2, 1))), np.arange(12.0, dtype=np.float32).reshape(1, 2, 2, 3))
+    send, take = triton_device.transfers(case)
+    np.testing.assert_array_equal(take(send()), case.x)
 
 
 def test_the_triton_example_says_what_it_lacks(monkeypatch):
