@@ -24,6 +24,8 @@ LEAST, MOST = 3, 1024
 """At least and at most so many buffers are rotated."""
 ROUND = 0.01
 """Seconds of a round at least: that hides what reading the clock costs."""
+WARM_ROUNDS = 2
+"""Rounds that are not counted: an idle device has lowered its clock frequency."""
 REPEATS = 5
 """Copies and transfers are timed so often, and their median counts."""
 
@@ -107,8 +109,8 @@ class Launches(Rotation):
         self.rounds = int(max(effort.least, min(effort.most, effort.seconds / (self.each * self.calling))))
 
     def run(self, benchmark: Any) -> Any:
-        """Time all rounds with pytest-benchmark; return the last answer."""
-        return benchmark.pedantic(self, rounds=self.rounds, iterations=self.each)
+        """Time all rounds with pytest-benchmark, after warm ones; return the last answer."""
+        return benchmark.pedantic(self, rounds=self.rounds, iterations=self.each, warmup_rounds=WARM_ROUNDS)
 
 
 def buffers(nbytes: int, backend: Any) -> int:
