@@ -16,6 +16,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -320,19 +321,30 @@ def _command(command: Sequence[str], what: str, say: Say, **where: Any) -> None:
     """
     start, said = time.monotonic(), []
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace", **where) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace", start_new_session=True, **where
+        ) as process:  # fmt: skip
             try:
                 for line in process.stdout or ():
                     said.append(line)
                     if line.startswith(("Collecting", "Downloading", "Building", "Installing")):
                         say(f"{what}: {time.monotonic() - start:.0f} s: {line.strip()[:100]}")
             except BaseException:
-                process.kill()
+                _kill(process)
                 raise
         errors.seek(0)
         failed = errors.read()
     if process.returncode:
         raise Unbuildable(f"{what}: {' '.join(command[1:5])} … failed ({process.returncode}): {_end(failed or ''.join(said))}")
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process that leads a session, with all that it started: a shell's compiler, what pip builds in."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _end(text: str, lines: int = 12) -> str:

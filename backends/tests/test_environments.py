@@ -1,4 +1,5 @@
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,26 @@ def test_a_build_that_fails_says_why(made):
         made("HEAD", build="echo no compiler here >&2; exit 3")
     with pytest.raises(Unbuildable):
         made("HEAD", build="echo no compiler here >&2; exit 3")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
+def test_a_build_that_is_stopped_leaves_nobody(tmp_path):
+    """Whatever a command had started ends with it when the build is interrupted."""
+    alive, held = os.pipe()
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    script = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], pass_fds=[int(sys.argv[1])])"
+    command = [sys.executable, "-c", f"{script}; print('Building', flush=True); time.sleep(600)", str(held)]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            environments._command(command, "it", interrupt, pass_fds=[held])
+    finally:
+        os.close(held)
+    # The other end is closed once nobody has it any more.
+    with os.fdopen(alive, "rb") as pipe:
+        assert select.select([pipe], [], [], 60)[0]
 
 
 def test_the_same_revision_by_two_names_is_the_same(made, project):
