@@ -38,8 +38,8 @@ def run(text: str, arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return its exit status, which is 0 for a passed comparison alone. `text` is the help."""
     given = _parser(text).parse_args(arguments)
     try:
+        require_platform()
         with _interruptible():
-            require_platform()
             return _do(given, sys.argv[1:] if arguments is None else arguments)
     except (Usage, Unclear) as error:
         return _refused(f"usage: {error}", Usage.status)
@@ -267,12 +267,15 @@ def _refused(message: str, status: int) -> int:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM end the run by an exception, so that it can see off its processes and keep what it has."""
+    """The first SIGINT, SIGTERM or SIGHUP ends the run by an exception, so that it can see off its processes and keep what it has."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        # A terminal and tox both send it: a second one must not end what sees off and writes. A handler, as SIG_IGN is inherited.
+        for number in numbers:
+            signal.signal(number, lambda *_: None)
         raise Interrupted
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, stop) for number in numbers]
     try:
         yield

@@ -321,6 +321,16 @@ def test_another_system_is_refused(gate, monkeypatch):
     assert "needs Linux with glibc" in printed
 
 
+def test_a_system_without_posix_signals_is_refused(gate, monkeypatch):
+    """On Windows, which has no SIGHUP, the gate says what it needs and ends with 3."""
+    monkeypatch.delattr(signal, "SIGHUP")
+    monkeypatch.setattr(sys, "platform", "win32")
+    got, printed, kept = gate("--null", "--candidate", ".")
+    assert (got, kept) == (3, None)
+    assert "needs Linux with glibc, and this is win32" in printed
+    assert "Traceback" not in printed
+
+
 def test_what_the_gate_needs_and_is_not_there_is_no_verdict():
     """Without one of the gate's own packages the status is 3, and the message says where they are."""
     code = "import sys; sys.modules['scipy'] = None; from benchmarks.gate import main; sys.exit(main(['--null']))"
@@ -337,6 +347,17 @@ def test_the_parent_imports_no_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_second_signal_does_not_end_what_the_first_one_began():
+    """The first signal is an exception; those after it change nothing, and at the end each means again what it did."""
+    before = signal.getsignal(signal.SIGINT)
+    with gate_command._interruptible():
+        with pytest.raises(gate_command.Interrupted):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
