@@ -31,8 +31,13 @@ def annotations(run: Run, verdict: Verdict, prefix: str = "") -> str:
     for level, title, message in told:
         shown[level] = shown.get(level, 0) + 1
         if shown[level] <= MOST:
-            lines.append(f"::{level} title={_property(title)}::{_data(message)}")
+            lines.append(annotation(level, title, message))
     return "\n".join(lines) + "\n"
+
+
+def annotation(level: str, title: str, message: str) -> str:
+    """One workflow command, a line."""
+    return f"::{level} title={_property(title)}::{_data(message)}"
 
 
 def _data(text: str) -> str:
@@ -56,8 +61,18 @@ def junit(run: Run, verdict: Verdict, prefix: str = "") -> str:
     _suite(root, "gate", run, (_verdict(verdict), *(_finding(finding) for finding in verdict.findings)))
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return _document(root)
+
+
+def refused_junit(message: str) -> str:
+    """JUnit XML of a gate that ended before it measured: its own verdict is the one case, an error."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+    root = ET.Element("testsuites", {"name": "gate", **counts})
+    case = ET.SubElement(
+        ET.SubElement(root, "testsuite", {"name": "gate", **counts}), "testcase", classname="gate", name="verdict", time="0"
+    )
+    _told(case, "error", "invalid", message, message)
+    return _document(root)
 
 
 def write_junit(run: Run, verdict: Verdict, path: Path, prefix: str = "") -> None:
@@ -68,6 +83,11 @@ def write_junit(run: Run, verdict: Verdict, path: Path, prefix: str = "") -> Non
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(junit(run, verdict, prefix), encoding="utf-8")
+
+
+def _document(root: ET.Element) -> str:
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _suite(root: ET.Element, name: str, run: Run, cases: Iterator[ET.Element] | tuple[ET.Element, ...]) -> None:

@@ -18,7 +18,7 @@ from backends.environments import ROOT, Environment, Unbuildable, Unclear, prepa
 from backends.interface import LAYOUTS, OUTPUTS
 from benchmarks import gate_baseline, gate_calibration
 from benchmarks.gate_data import GateError, Usage
-from benchmarks.gate_end import clear, leave
+from benchmarks.gate_end import clear, flushed, leave, refuse
 from benchmarks.gate_live import Live
 from benchmarks.gate_repeat import effects, series
 from benchmarks.gate_run import Gate, Plan, require_platform
@@ -37,24 +37,25 @@ class Interrupted(BaseException):
 def run(text: str, arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return its exit status, which is 0 for a passed comparison alone. `text` is the help."""
     given = _parser(text).parse_args(arguments)
+    asked = sys.argv[1:] if arguments is None else arguments
     try:
         require_platform()
         with _interruptible():
-            return _do(given, sys.argv[1:] if arguments is None else arguments)
-    except (Usage, Unclear) as error:
-        return _refused(f"usage: {error}", Usage.status)
+            status = _ended(given, asked)
     except GateError as error:
-        return _refused(f"no verdict: {error}", error.status)
-    except Unbuildable as error:
-        return _refused(f"no verdict: an environment cannot be had: {error}", NO_VERDICT)
-    except (Interrupted, KeyboardInterrupt):
-        return _refused("no verdict: interrupted before anything was measured", NO_VERDICT)
-    except OSError as error:
-        return _refused(f"no verdict: {error}", NO_VERDICT)
-    except Exception:
-        # Python's own status for this is 1, which here means slower.
-        traceback.print_exc()
-        return _refused("no verdict: the gate itself failed", NO_VERDICT)
+        status = _refused(error, given, asked)
+    except Interrupted:
+        status = NO_VERDICT
+    flushed(sys.stderr)
+    return status if flushed(sys.stdout) else NO_VERDICT
+
+
+def _ended(given: argparse.Namespace, asked: Sequence[str]) -> int:
+    try:
+        return _do(given, asked)
+    except (Exception, Interrupted, KeyboardInterrupt) as error:
+        with _uninterrupted():
+            return _refused(error, given, asked)
 
 
 def _do(given: argparse.Namespace, asked: Sequence[str]) -> int:
@@ -78,7 +79,7 @@ def gate(plan: Plan, out: Path, prefix: str, *, quiet: bool = False) -> int:
 
     Raises:
         Usage: the plan chooses nothing.
-        OSError: the files cannot be written.
+        OSError: there can be no such folder.
     """
     out.mkdir(parents=True, exist_ok=True)
     interrupted: BaseException | None = None
@@ -102,9 +103,8 @@ def gate(plan: Plan, out: Path, prefix: str, *, quiet: bool = False) -> int:
             running.notes.append(f"stopped: {error or type(error).__name__}")
     with _uninterrupted():
         run = running.run()
-        verdict = running.judged(run)
         with contextlib.redirect_stdout(sys.stderr if quiet else sys.stdout):
-            leave(run, verdict, out, plan.calibration, prefix)
+            verdict = leave(run, running.judged(run), out, plan.calibration, prefix)
     if interrupted and quiet:
         raise interrupted
     return verdict.status
@@ -259,10 +259,34 @@ def _cache() -> Path:
 # --- how it ends ----------------------------------------------------------------------------------
 
 
-def _refused(message: str, status: int) -> int:
+def _refused(error: BaseException, given: argparse.Namespace, asked: Sequence[str]) -> int:
+    """Say why there is no comparison, wherever somebody may look; the exit status. A series has no files but its gates'."""
+    message, status = _why(error, given)
     with contextlib.suppress(OSError):
         print(message, file=sys.stderr, flush=True)
+    if not (given.aa or given.power):
+        refuse(message, status, given.out.resolve(), again(asked))
     return status
+
+
+def _why(error: BaseException, given: argparse.Namespace) -> tuple[str, int]:
+    match error:
+        case Usage() | Unclear():
+            return f"usage: {error}", Usage.status
+        case GateError():
+            return f"no verdict: {error}", error.status
+        case Unbuildable():
+            return f"no verdict: an environment cannot be had: {error}", NO_VERDICT
+        case Interrupted() | KeyboardInterrupt():
+            if given.aa or given.power:
+                return f"interrupted: the gates that ran to their end are kept in {given.out}; the same command goes on", NO_VERDICT
+            return "no verdict: interrupted before anything was measured", NO_VERDICT
+        case OSError():
+            return f"no verdict: {error}", NO_VERDICT
+    with contextlib.suppress(OSError):
+        traceback.print_exception(error)
+    # Python's own status for this is 1, which here means slower.
+    return "no verdict: the gate itself failed", NO_VERDICT
 
 
 @contextlib.contextmanager

@@ -33,6 +33,16 @@ def markdown(run: Run, verdict: Verdict, calibration: Calibration | None = None,
     return _cut("\n\n".join(part for part in parts if part) + "\n")
 
 
+def refused_markdown(message: str, status: int, prefix: str) -> str:
+    """The text of a gate that ended before it measured; its first line is the verdict here too."""
+    first, _, rest = message.partition("\n")
+    parts = [
+        f"# {MARKS['invalid']} {text(first[:1].upper() + first[1:])}", fenced(rest) if rest else "",
+        f"Nothing was compared: exit status {status}. What was asked:", fenced(prefix, "sh"),
+    ]  # fmt: skip
+    return _cut("\n\n".join(part for part in parts if part) + "\n")
+
+
 def _findings(verdict: Verdict) -> list[str]:
     order = {"error": 0, "warning": 1, "notice": 2}
     told = sorted(verdict.findings, key=lambda finding: order[finding.level])

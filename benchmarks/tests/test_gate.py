@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import signal
@@ -286,18 +285,6 @@ def test_a_calibration_that_cannot_be_believed_is_no_pass(gate, tmp_path, damage
 # --- how it ends --------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_no_verdict(gate, monkeypatch):
-    """A verdict that cannot be written is none, even if it would be a pass."""
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(gate_files, "_written", full)
-    got, printed, kept = gate("--null", "--candidate", ".", "--backend", stranger("Plain"))
-    assert (got, kept) == (3, None)
-    assert "No space left on device" in printed
-
-
 def test_a_failure_of_the_gate_itself_is_no_verdict(gate, monkeypatch):
     """An error in the gate ends with 3, never with Python's own 1, which means slower."""
 
@@ -347,17 +334,6 @@ def test_the_parent_imports_no_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_a_second_signal_does_not_end_what_the_first_one_began():
-    """The first signal is an exception; those after it change nothing, and at the end each means again what it did."""
-    before = signal.getsignal(signal.SIGINT)
-    with gate_command._interruptible():
-        with pytest.raises(gate_command.Interrupted):
-            signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
