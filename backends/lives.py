@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,6 +17,9 @@ from backends import BrokenBackend, UnknownBackend, nursery, wire, worker
 OUTPUT_KEPT = 64 * 1024
 PATIENCE = 2.0
 """Seconds that a process which hung up may take to end by itself, so that its own status is seen."""
+
+Launched = Callable[[subprocess.Popen[bytes]], object]
+"""Told of each interpreter before its framework is waited for; it leads a process group."""
 
 
 class Keeper:
@@ -38,8 +41,10 @@ class Keeper:
 class Process:
     """A worker interpreter: a nursery, or the one life that it is itself."""
 
-    def __init__(self, backend: str, python: str, start: str, root: Path, environment: Mapping[str, str], limit: float) -> None:
-        self.respawn = functools.partial(Process, backend, python, start, root, environment, limit)
+    def __init__(
+        self, backend: str, python: str, start: str, root: Path, environment: Mapping[str, str], limit: float, launched: Launched
+    ) -> None:  # fmt: skip
+        self.respawn = functools.partial(Process, backend, python, start, root, environment, limit, launched)
         ours, theirs = socket.socketpair()
         self.channel = wire.Channel(ours, wire.arena(), wire.arena())
         self.out, self.err = _capture(), _capture()
@@ -64,6 +69,7 @@ class Process:
         self.usable = True
         self.hello: dict[str, Any] = {}
         try:
+            launched(self.popen)
             self.hello = self._greet(backend, limit)
         except BaseException:
             self.close()

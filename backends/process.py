@@ -26,7 +26,7 @@ import numpy as np
 from backends import wire
 from backends.answer import Answer
 from backends.interface import Capabilities, Case, Unsupported
-from backends.lives import PATIENCE, Keeper, Life, Process
+from backends.lives import PATIENCE, Keeper, Launched, Life, Process
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -153,6 +153,7 @@ class Remote:
         root: the checkout that has the `backends` package with the adapters.
         environment: variables of the process, on top of this one's.
         start_limit: seconds that importing the framework may take.
+        launched: is told of each interpreter before that, so that another thread can end it.
 
     Raises:
         UnknownBackend: nothing has that name.
@@ -169,6 +170,7 @@ class Remote:
         root: Path | str = ROOT,
         environment: Mapping[str, str] | None = None,
         start_limit: float = 180.0,
+        launched: Launched = lambda _: None,
     ) -> None:
         if start not in ("fork", "spawn"):
             raise ValueError(f"start={start!r}: expected 'fork' or 'spawn'")
@@ -180,7 +182,7 @@ class Remote:
         # One compiler a life: a pool of them would outlive it, and stand idle between small kernels.
         self._start = functools.partial(
             Process, backend, python or sys.executable, start, Path(root),
-            {"TORCHINDUCTOR_COMPILE_THREADS": "1", **os.environ, **(environment or {})}, start_limit,
+            {"TORCHINDUCTOR_COMPILE_THREADS": "1", **os.environ, **(environment or {})}, start_limit, launched,
         )  # fmt: skip
         self._keeper = Keeper(self._start())
         self._finalizer = weakref.finalize(self, self._keeper.close)

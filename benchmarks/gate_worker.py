@@ -3,11 +3,15 @@
 Whatever goes wrong in one becomes a `Fault` of the workload that it was asked, so that the rest can go on.
 """
 
+import contextlib
 import math
+import os
+import signal
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,8 +69,8 @@ class Contender:
     environment: Environment
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    def start(self, limit: float, start_limit: float) -> Remote:
-        """A fresh worker process.
+    def start(self, limit: float, start_limit: float, launches: "Launches") -> Remote:
+        """A fresh worker process, which `launches` can end before it has answered.
 
         Raises:
             Invalid: it does not start.
@@ -82,6 +86,7 @@ class Contender:
                 root=where.root,
                 environment=variables,
                 start_limit=start_limit,
+                launched=launches,
             )
         except (BrokenBackend, UnknownBackend) as error:
             raise Invalid(f"the {self.role}, {where.label}, does not start: {error}") from error
@@ -126,6 +131,30 @@ class Fault(Exception):
         self.event = event
 
 
+class Launches:
+    """The processes that other threads start, and wait for: `end` ends them, those that are yet to come too, and so the waiting."""
+
+    def __init__(self) -> None:
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._over = False
+
+    def __call__(self, process: subprocess.Popen[bytes]) -> None:
+        self._processes.append(process)
+        if self._over:
+            self._kill(process)
+
+    def end(self) -> None:
+        """Kill them."""
+        self._over = True
+        for process in self._processes:
+            self._kill(process)
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 class Workers(Sequence["Worker"]):
     """The two worker processes of a pair: started at the same time, `first` a little earlier, and ended together.
 
@@ -134,12 +163,17 @@ class Workers(Sequence["Worker"]):
 
     def __init__(self, sides: Sequence[Contender], settings: Settings, first: int, core: int) -> None:
         order = (0, 1) if first == 0 else (1, 0)
+        launches, started = Launches(), dict[int, Future[Remote]]()
         with ThreadPoolExecutor(2) as pool:
-            started = {}
-            for index in order:
-                started[index] = pool.submit(sides[index].start, settings.limit, settings.start_limit)
-                time.sleep(0.01)
-            failed = [started[index].exception() for index in (0, 1)]
+            try:
+                for index in order:
+                    started[index] = pool.submit(sides[index].start, settings.limit, settings.start_limit, launches)
+                    time.sleep(0.01)
+                failed = [started[index].exception() for index in (0, 1)]
+            except BaseException:
+                # The pool waits for its threads, and they may wait long for their processes.
+                launches.end()
+                raise
         if error := failed[0] or failed[1]:
             for each in started.values():
                 if not each.exception():

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -334,52 +333,6 @@ def test_the_parent_imports_no_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_gate_keeps_what_it_has_and_leaves_nobody(tmp_path, number):
-    """Stopped in the middle, a gate writes its pairs, marked as partial, ends with 3, and takes every process along."""
-    command = [
-        *(sys.executable, "-m", "benchmarks.gate", "--null", "--candidate", ".", "--backend", stranger("Plain"), *QUICK),
-        *("--out", str(tmp_path), "--cache", str(tmp_path / "cache"), "--quads", "16"),
-    ]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 120
-        while b"3 of 7 worker pairs" not in (tmp_path / "log").read_bytes() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        started = _descendants(process.pid)
-        process.send_signal(number)
-        assert process.wait(60) == 3, (tmp_path / "log").read_text()
-    finally:
-        process.kill()
-        process.wait()
-    kept = gate_files.read(tmp_path / "gate.json")
-    assert kept.run.partial
-    assert kept.run.finished is None
-    assert len({pair.number for pair in kept.run.pairs}) >= 3
-    assert kept.verdict["state"] == "invalid"
-    assert started
-    assert not [pid for pid in started if _alive(pid)]
-
-
-def _descendants(pid):
-    found = children(pid)
-    return found | {grandchild for child in found for grandchild in _descendants(child)}
-
-
-def _alive(pid):
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return False
-        if state == "Z":
-            return False
-        time.sleep(0.05)
-    return True
 
 
 # --- what people get ----------------------------------------------------------------------------

@@ -2,17 +2,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from backends.environments import ROOT
+from backends.nursery import children
 from benchmarks import gate_calibration, gate_command, gate_end, gate_files
 from benchmarks.gate import main
 from benchmarks.gate_decide import decide
 from benchmarks.tests.gate_samples import calibration, run
 
+STRANGERS = Path(__file__).with_name("gate_strangers.py")
+ONE = ("--only", "speed", "--level", "quick", "-k", "m5-wide-pool1", "--quads", "2")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the gate needs Linux")
 
 
@@ -176,3 +180,96 @@ def test_a_second_signal_does_not_end_what_the_first_one_began():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_gate_keeps_what_it_has_and_leaves_nobody(tmp_path, number):
+    """Stopped in the middle, a gate writes its pairs, marked as partial, ends with 3, and takes every process along."""
+    command = [
+        *(sys.executable, "-m", "benchmarks.gate", "--null", "--candidate", ".", "--backend", f"{STRANGERS}:Plain", *ONE),
+        *("--out", str(tmp_path), "--cache", str(tmp_path / "cache"), "--quads", "16"),
+    ]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while b"3 of 7 worker pairs" not in (tmp_path / "log").read_bytes() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        started = _descendants(process.pid)
+        process.send_signal(number)
+        assert process.wait(60) == 3, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    kept = gate_files.read(tmp_path / "gate.json")
+    assert kept.run.partial
+    assert kept.run.finished is None
+    assert len({pair.number for pair in kept.run.pairs}) >= 3
+    assert kept.verdict["state"] == "invalid"
+    assert started
+    assert not [pid for pid in started if _alive(pid)]
+
+
+def test_a_gate_that_is_interrupted_while_a_side_hangs_at_its_start_ends(tmp_path):
+    """What a side does at its start is not waited for by a gate that is told to end, which then ends with 3 and leaves nobody."""
+    hanging = f"{STRANGERS}:Sleeping"
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.gate",
+        "--null",
+        "--candidate",
+        ".",
+        "--backend",
+        hanging,
+        *ONE,
+        "--start-limit",
+        "600",
+        "--out",
+        str(tmp_path),
+    ]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not (started := _working(process.pid, hanging)) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 3, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert gate_files.read(tmp_path / "gate.json").run.partial
+    assert started
+    assert not [pid for pid in started if _alive(pid)]
+
+
+def _working(pid, backend):
+    """Descendants, once a worker of that backend is one of them."""
+    found = _descendants(pid)
+    return found if any(f"{backend}\0spawn" in _command(one) for one in found) else set()
+
+
+def _command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def _descendants(pid):
+    found = children(pid)
+    return found | {grandchild for child in found for grandchild in _descendants(child)}
+
+
+def _alive(pid):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.05)
+    return True
