@@ -14,6 +14,7 @@ import backends
 from backends.interface import Backend
 from backends.process import ROOT, Remote
 from properties.answers import Recorder
+from properties.divergence import named
 from properties.laws import Budget
 from properties.subject import Subject
 from reports.record import DEFAULT_FOLDER, Loading, Writer
@@ -61,6 +62,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--backend-python", metavar="PYTHON", help="the interpreter that backends live under (default: this one)")
     group.addoption("--backend-root", type=Path, metavar="DIR", help="the checkout whose adapters are asked (default: this one)")
+    group.addoption(
+        "--compared-with",
+        action="append",
+        default=[],
+        type=named,
+        metavar="NAME==VERSION",
+        help="excuse what is known of that backend as well: who is compared with it is then judged alike",
+    )
     group.addoption("--answers", type=Path, metavar="FILE", help="keep each answer, bit by bit, for `python -m properties.answers`")
     group.addoption("--budget", type=float, metavar="SECONDS", help="how long a law may ask one backend (default by profile)")
 
@@ -167,7 +176,7 @@ def backend(request: pytest.FixtureRequest, loaded: Callable[[str], Backend | Ex
         if request.node.get_closest_marker("loads"):
             pytest.fail(str(found), pytrace=False)
         pytest.skip(f"not loaded: {found}")
-    return Subject(found, DIVERGENCES, address=request.param)
+    return Subject(found, DIVERGENCES, address=request.param, compared_with=request.config.getoption("--compared-with"))
 
 
 @pytest.fixture

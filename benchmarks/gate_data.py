@@ -196,7 +196,8 @@ class Run:
     `meaning` is what the semantic gate found, None where it did not run:
     {"compared": int, "newly_diverging": [finding], "newly_conforming": [finding], "newly_supported": [finding],
     "newly_unsupported": [finding], "different_bits": {"cases": int, "largest": float, "case": str}, "problems": [str]}; a finding is
-    {"law": str, "case": text of the smallest case, "message": str, "native": str or None}. A problem leaves it incomplete.
+    {"law": str, "case": text of the smallest case, "message": str, "native": str or None}, and of a single case
+    "known": [id of the divergence that makes the difference]. A problem leaves it incomplete.
     """
 
     workloads: tuple[str, ...]

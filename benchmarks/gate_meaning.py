@@ -18,10 +18,10 @@ from typing import Any
 
 from backends.environments import ROOT
 from benchmarks.gate_data import ROLES, Invalid, Progress
-from benchmarks.gate_worker import Contender
+from benchmarks.gate_worker import Contender, Settings
 from reports import record
 
-ANSWERS = "properties.answers"
+ANSWERS, HOLDS = "properties.answers", "properties.holds"
 LAWS = ("properties", "--ignore", "properties/tests", "-m", "law")
 CHANGES = ("newly_diverging", "newly_conforming", "newly_supported", "newly_unsupported")
 FINISHED = (0, 1)
@@ -53,7 +53,8 @@ def compare(contenders: Sequence[Contender], folder: Path, progress: Progress, p
         Invalid: a side cannot be asked anything.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _asked(contenders, folder, profile) as processes:
+    known = _known(contenders)
+    with _asked(contenders, folder, profile, known) as processes:
         _wait(processes, folder, progress)
         statuses = [process.returncode for process in processes]
     both = [_read(each.role, folder, status) for each, status in zip(contenders, statuses, strict=True)]
@@ -61,6 +62,8 @@ def compare(contenders: Sequence[Contender], folder: Path, progress: Progress, p
     for laws in both:
         found["problems"] += laws.problems
     _verdicts(both[0], both[1], found)
+    _alike(contenders[0], "newly_diverging", known, found)
+    _alike(contenders[1], "newly_conforming", known, found)
     _abilities(both[0], both[1], found)
     _answers(folder, found)
     return found
@@ -69,8 +72,21 @@ def compare(contenders: Sequence[Contender], folder: Path, progress: Progress, p
 # --- asking ---------------------------------------------------------------------------------------
 
 
+def _known(contenders: Sequence[Contender]) -> list[str]:
+    """Options by which both sides are excused what is known of either: what is known of one version alone is no difference.
+
+    Raises:
+        Invalid: a side does not start.
+    """
+    known = _known(contenders)
+    for each in contenders:
+        with each.start(Settings().limit, Settings().start_limit) as remote:
+            known.append(f"--compared-with={remote.name}=={remote.version}")
+    return known
+
+
 @contextlib.contextmanager
-def _asked(contenders: Sequence[Contender], folder: Path, profile: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
+def _asked(contenders: Sequence[Contender], folder: Path, profile: str, known: Sequence[str]) -> Iterator[list["subprocess.Popen[bytes]"]]:
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for each in contenders:
@@ -81,8 +97,7 @@ def _asked(contenders: Sequence[Contender], folder: Path, profile: str) -> Itera
             where = each.environment
             command = [
                 *(sys.executable, "-c", PYTEST, *LAWS, "-q", "-p", "no:cacheprovider", f"--hypothesis-profile={profile}"),
-                *(f"--backend={where.address(each.backend)}", f"--backend-python={where.python}", f"--backend-root={where.root}"),
-                *(f"--records={records}", f"--answers={folder / f'{each.role}.answers'}"),
+                *(*_where(each), *known, f"--records={records}", f"--answers={folder / f'{each.role}.answers'}"),
             ]
             with (folder / f"{each.role}.log").open("wb") as log:
                 processes.append(
@@ -98,6 +113,12 @@ def _asked(contenders: Sequence[Contender], folder: Path, profile: str) -> Itera
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+
+
+def _where(side: Contender) -> tuple[str, ...]:
+    """Who is asked, as options of the laws' commands."""
+    where = side.environment
+    return f"--backend={where.address(side.backend)}", f"--backend-python={where.python}", f"--backend-root={where.root}"
 
 
 def _wait(processes: Sequence["subprocess.Popen[bytes]"], folder: Path, progress: Progress) -> None:
@@ -172,6 +193,27 @@ def _finding(side: Laws, law: str, message: str) -> dict[str, Any]:
     return {"law": law, "case": failure.case, "message": failure.message or message, "native": failure.native}
 
 
+def _alike(other: Contender, change: str, known: Sequence[str], found: dict[str, Any]) -> None:
+    """Forget what is no change: the other side's law fails on that case as well, and its time was over before it got there."""
+    asked = [entry for entry in found[change] if entry["case"]]
+    if not asked:
+        return
+    command = [sys.executable, "-m", HOLDS, *_where(other), *known]
+    lines = "".join(f"{entry['law']}: {entry['case']}\n" for entry in asked)
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, input=lines, capture_output=True, text=True, check=True, timeout=LONGEST,
+            env={**os.environ, **other.environment.variables},
+        )  # fmt: skip
+        for entry, end in zip(asked, json.loads(done.stdout), strict=True):
+            if end == "fails":
+                found[change].remove(entry)
+    except subprocess.CalledProcessError as error:
+        found["problems"].append(f"the {other.role} cannot be asked the other's cases: {error.stderr.strip()[-300:]}")
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        found["problems"].append(f"the {other.role} cannot be asked the other's cases: {error}")
+
+
 def _abilities(baseline: Laws, candidate: Laws, found: dict[str, Any]) -> None:
     """What a side says that it can be asked, and the other does not."""
     for name, more, less in (
@@ -209,9 +251,10 @@ def _answers(folder: Path, found: dict[str, Any]) -> None:
     found["compared"] = told["compared"]
     found["different_bits"] = told["different_bits"]
     for name in ("newly_diverging", "newly_conforming"):
-        known = {entry["case"].partition(": ")[2] for entry in found[name]}
+        laws = {entry["case"] for entry in found[name]}
+        others = [entry for entry in told[name] if not entry["known"] and entry["case"] not in laws]
         # A law that failed has told its smallest case; the cases beside it are of the same defect.
-        found[name] += [entry for entry in told[name] if entry["case"] not in known][: 1 if known else 5]
+        found[name] += [*others[: 1 if laws else 5], *(entry for entry in told[name] if entry["known"])]
 
 
 __all__ = ["Laws", "compare"]

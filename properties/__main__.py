@@ -9,15 +9,17 @@ import argparse
 import importlib
 import pkgutil
 import sys
+from pathlib import Path
 
 import backends
 import properties
 from backends import oracle, text
 from backends.compare import assert_conforms
 from backends.interface import Case, Unsupported
-from backends.process import Remote
+from backends.process import ROOT, Remote
+from properties.divergence import named
 from properties.divergences import DIVERGENCES
-from properties.laws import REGISTRY
+from properties.laws import REGISTRY, Law
 from properties.subject import Subject, native_code
 
 
@@ -25,23 +27,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command, and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m properties", description="Replay one case that a law was put to.")
     parser.add_argument("text", nargs="+", help="the line that a failing law printed")
-    parser.add_argument("--backend", required=True, help="a backend of ours, FILE.py:Name or package.module:Name")
+    add_backend(parser)
     options = parser.parse_args(arguments)
     try:
         law, case = text.parse(" ".join(options.text))
-        backend = Remote(options.backend)
+        subject = started(options)
     except (text.Unreadable, backends.UnknownBackend, backends.BrokenBackend) as error:
         parser.error(str(error))
     if law is not None and law not in laws():
         parser.error(f"there is no law {law!r}; the laws are {', '.join(sorted(laws()))}")
-    subject = Subject(backend, DIVERGENCES, address=options.backend)
+    backend = subject.backend
     show(case)
+    if law is not None:
+        print(f"law: {' '.join((REGISTRY[law].claim.__doc__ or '').split())}")
     try:
-        if law is None:
-            assert_conforms(case, subject.ask(case))
-        else:
-            print(f"law: {' '.join((REGISTRY[law].claim.__doc__ or '').split())}")
-            REGISTRY[law].claim(subject, case)
+        put(law, case, subject)
     except Unsupported as reason:
         print(f"{backend.name} {backend.version} cannot be asked: {reason}")
         return 3
@@ -55,7 +55,40 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def laws() -> dict[str, object]:
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The options that say who is asked, where it lives, and with whom it is compared."""
+    add = parser.add_argument
+    add("--backend", required=True, help="a backend of ours, FILE.py:Name or package.module:Name")
+    add("--backend-python", metavar="PYTHON", help="the interpreter that it lives under (default: this one)")
+    add("--backend-root", type=Path, default=ROOT, metavar="DIR", help="the checkout whose adapters are asked (default: this one)")
+    add("--compared-with", action="append", default=[], type=named, metavar="NAME==VERSION", help="excuse what is known of that as well")
+
+
+def started(options: argparse.Namespace) -> Subject:
+    """The backend that those options mean, in a process of its own.
+
+    Raises:
+        UnknownBackend: nothing has that name.
+        BrokenBackend: it cannot be loaded.
+    """
+    remote = Remote(options.backend, options.backend_python, root=options.backend_root)
+    return Subject(remote, DIVERGENCES, address=options.backend, compared_with=options.compared_with)
+
+
+def put(law: str | None, case: Case, subject: Subject) -> None:
+    """Put a case to a backend: by a law's name, or against the definition.
+
+    Raises:
+        Unsupported: it cannot be asked this.
+        AssertionError: it does not hold.
+    """
+    if law is None:
+        assert_conforms(case, subject.ask(case))
+    else:
+        laws()[law].claim(subject, case)
+
+
+def laws() -> dict[str, Law]:
     """Every law by name: importing the test files registers them."""
     for module in pkgutil.iter_modules(properties.__path__):
         if module.name.startswith("test_"):

@@ -5,14 +5,14 @@
     python -m properties.answers old.bin new.bin
 
 prints one line of JSON. A case that both were asked and that both answer, but with other bits, is held against the
-definition again: it conforms on both sides, on one, or on none.
+definition again: it conforms, deviates in a way that is known of one of the two, or deviates otherwise.
 """
 
 import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from backends.answer import Answer
 from backends.compare import Nonconformity, assert_conforms
 from backends.interface import Case, dtype_named, same_bits
 from backends.process import Remote, RemoteError, RemoteFailure
-from properties.divergence import mend
+from properties.divergence import Divergence, known_of, mend
 
 MAGIC = b"poolproof answers 1\n"
 LONGEST = 20_000
@@ -146,17 +146,15 @@ class Answers:
         self._stream.seek(kept.offset)
         return np.frombuffer(self._stream.read(kept.size), dtype_named(kept.dtype)).reshape(kept.shape)
 
-    def conforms(self, kept: Kept) -> str:
-        """Why an answer does not conform; empty if it does, or is known to deviate so."""
-        from properties.divergences import DIVERGENCES
-
+    def verdict(self, kept: Kept, rows: Sequence[Divergence]) -> "Verdict":
+        """What the definition says of an answer, and which rows know that it deviates."""
         _, case = text.parse(kept.case)
-        rows = [row for row in DIVERGENCES if row.applies_to(self.who["backend"], self.who["version"])]
+        mended = mend(case, self.array(kept), rows)
         try:
-            assert_conforms(case, mend(case, self.array(kept), rows).answer)
+            assert_conforms(case, mended.answer)
         except Nonconformity as error:
-            return str(error)
-        return ""
+            return Verdict(known=frozenset(mended.excused), wrong=str(error))
+        return Verdict(known=frozenset(mended.excused))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -166,12 +164,40 @@ class Answers:
 # --- comparing --------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What an answer is worth: it conforms where both are empty.
+
+    `known` are the ids of the rows that excuse some of it, `wrong` is why the rest does not conform.
+    """
+
+    known: frozenset[str] = frozenset()
+    wrong: str = ""
+
+    def change(self, now: "Verdict") -> tuple[str, frozenset[str], str]:
+        """(which list of findings a later verdict belongs in, "" if in none, the rows that make the difference, in words)."""
+        if self.wrong:
+            # What deviates otherwise than before neither diverges nor conforms newly.
+            return ("", frozenset(), "") if now.wrong or now.known else ("newly_conforming", frozenset(), f"it did not: {self.wrong}")
+        if now.wrong:
+            return "newly_diverging", frozenset(), now.wrong
+        if gained := now.known - self.known:
+            return "newly_diverging", gained, f"it deviates now in a way that is known: {', '.join(sorted(gained))}"
+        if lost := self.known - now.known:
+            return "newly_conforming", lost, f"it deviates no longer in a way that was known: {', '.join(sorted(lost))}"
+        return "", frozenset(), ""
+
+
 def compare(baseline: Answers, candidate: Answers) -> dict[str, Any]:
     """What changed from one to the other, case by case.
 
-    "compared" counts the cases that both were asked; "different_bits" those that both answer rightly, or both wrongly, with
-    other bits ("largest" is the largest absolute difference); the rest are lists of findings, the smallest case first.
+    "compared" counts the cases that both were asked; "different_bits" those with other bits and the same verdict ("largest" is
+    the largest absolute difference); the rest are lists of findings, the smallest case first, of those that deviate in
+    a known way ("known" names the rows) one for each way. Both are held against what is known of either.
     """
+    from properties.divergences import DIVERGENCES
+
+    rows = known_of(DIVERGENCES, *((each.who["backend"], each.who["version"]) for each in (baseline, candidate)))
     told: dict[str, Any] = {"compared": 0, "newly_diverging": [], "newly_conforming": [], "newly_supported": [], "newly_unsupported": []}
     bits: dict[str, Any] = {"cases": 0, "largest": 0.0, "case": "", "unjudged": 0}
     judged = 0
@@ -187,9 +213,9 @@ def compare(baseline: Answers, candidate: Answers) -> dict[str, Any]:
             continue
         if new.case and judged < JUDGED:
             judged += 1
-            was, now = baseline.conforms(old), candidate.conforms(new)
-            if bool(was) != bool(now):
-                told["newly_diverging" if now else "newly_conforming"].append(_finding(new, now or f"it did not: {was}"))
+            change, known, words = baseline.verdict(old, rows).change(candidate.verdict(new, rows))
+            if change:
+                told[change].append(_finding(new, words, known))
                 continue
         else:
             bits["unjudged"] += 1
@@ -199,7 +225,7 @@ def compare(baseline: Answers, candidate: Answers) -> dict[str, Any]:
             bits.update(largest=apart, case=new.case)
     for name, entries in told.items():
         if isinstance(entries, list):
-            told[name] = sorted(entries, key=lambda entry: len(entry["case"]))[:SHOWN]
+            told[name] = _shown(sorted(entries, key=lambda entry: len(entry["case"])))
     return {**told, "different_bits": bits}
 
 
@@ -209,8 +235,20 @@ def _both(baseline: Answers, candidate: Answers) -> Iterator[tuple[Kept, Kept]]:
             yield old, new
 
 
-def _finding(kept: Kept, message: str) -> dict[str, str | None]:
-    return {"law": "", "case": kept.case, "message": message, "native": None}
+def _finding(kept: Kept, message: str, known: Iterable[str] = ()) -> dict[str, Any]:
+    return {"law": "", "case": kept.case, "message": message, "native": None, "known": sorted(known)}
+
+
+def _shown(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first that are not known, and after them the first of each way that is, with how many there are."""
+    ways: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for entry in entries:
+        ways.setdefault(tuple(entry["known"]), []).append(entry)
+    found = ways.pop((), [])[:SHOWN]
+    for first, *others in ways.values():
+        more = f" (and {len(others)} more cases)" if others else ""
+        found.append({**first, "message": f"{first['message']}{more}"})
+    return found
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

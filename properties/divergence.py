@@ -96,6 +96,23 @@ class Divergence:
         return where & ~compare.compare(case, actual, expected, self.accumulator, slack).bad
 
 
+def known_of(rows: Iterable[Divergence], *backends: tuple[str, str]) -> tuple[Divergence, ...]:
+    """The rows that are about any of some backends, each by its name and the version of its framework."""
+    return tuple(row for row in rows if any(row.applies_to(*each) for each in backends))
+
+
+def named(written: str) -> tuple[str, str]:
+    """(name, version) of a backend that is written name==version.
+
+    Raises:
+        ValueError: it is not.
+    """
+    name, equals, version = written.rpartition("==")
+    if not equals:
+        raise ValueError(f"{written!r}: expected NAME==VERSION")
+    return name, version
+
+
 def may_round(case: Case, accumulator: str) -> np.ndarray:
     """Windows of an average whose sum some order of addition rounds, if it is kept in the accumulator's type."""
     taps, _ = oracle.all_windows(case.spec, case.spatial)

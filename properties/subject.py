@@ -18,7 +18,7 @@ from backends.compare import Nonconformity, assert_shaped
 from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
 from backends.process import Remote, RemoteError, RemoteFailure, TimedOut
 from backends.spec import Average, Lp, Sliding
-from properties.divergence import Divergence, Mended, ends, mend
+from properties.divergence import Divergence, Mended, ends, known_of, mend
 from properties.relations import taken
 
 LEAST_PATIENCE = 5.0
@@ -51,7 +51,8 @@ class Subject:
 
     `ask` is how a law asks: it checks that the backend can be asked, that it leaves its input
     alone, and mends what is known to deviate (`divergence.mend`), so that a law holds for what it
-    returns or something new is wrong. `address` is what `--backend` calls it.
+    returns or something new is wrong. `address` is what `--backend` calls it. `compared_with` are the names and versions of
+    backends that it is compared with: what is known of them is mended as well, so that one answer has one verdict.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class Subject:
         backend: Backend,
         divergences: Sequence[Divergence] = (),
         address: str | None = None,
+        compared_with: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.backend = backend
         self.address = address or backend.name
         self.every = tuple(divergences)
-        self.divergences = tuple(row for row in divergences if row.applies_to(backend.name, backend.version))
+        self.compared_with = tuple(compared_with)
+        self.divergences = known_of(divergences, (backend.name, backend.version), *self.compared_with)
         self.tally = Tally()
         self.excused: Counter[str] = Counter()
         self.last: Mended | None = None
@@ -196,7 +199,7 @@ class Subject:
             other = _started(address or self.address, tuple(sorted(where.items())), tuple(sorted(environment.items())))
         except UnknownBackend as error:
             raise Unsupported(f"{self.backend.name} lives in this process alone: {error}") from error
-        return Subject(other, self.every, address=address or self.address)
+        return Subject(other, self.every, address=address or self.address, compared_with=self.compared_with)
 
     def mended(self, case: Case, actual: Any) -> np.ndarray:
         """An answer to a case, with what is known to deviate put right.

@@ -159,6 +159,37 @@ class Last(Plain):
     capabilities: ClassVar = {"max": {**Plain.capabilities["max"], "layouts": {"channels_last"}}}
 
 
+class Torch(Plain):
+    """Under a framework's name: of several NaN in a window it names the last, which is known of that version."""
+
+    name, version = "torch", "2.13.0"
+    capabilities: ClassVar = {"max": {**Plain.capabilities["max"], "outputs": {"values", "indices"}}}
+
+    def bind(self, case):
+        (kernel,), (stride,) = case.spec.windows.kernel, case.spec.windows.stride
+        view = np.lib.stride_tricks.sliding_window_view(case.x, kernel, axis=2)[:, :, ::stride]
+        starts = stride * np.arange(view.shape[2])
+        return (lambda: starts + self.place(view)) if case.output == "indices" else (lambda: self.reduce(view))
+
+    def place(self, windows):
+        nan = np.isnan(windows)
+        last = windows.shape[-1] - 1 - nan[..., ::-1].argmax(-1)
+        return np.where(nan.any(-1), last, windows.argmax(-1))
+
+
+class NextTorch(Torch):
+    """A version that nobody has looked at yet, and that answers as the one before."""
+
+    version = "2.99.0"
+
+
+class MendedTorch(NextTorch):
+    """A version that names the first."""
+
+    def place(self, windows):
+        return windows.argmax(-1)
+
+
 class Device(Plain):
     """Queues its calls, each of which takes a millisecond of a clock that only moves when it is asked to wait."""
 

@@ -69,9 +69,37 @@ def test_what_can_be_asked_no_more_is_told(tmp_path):
     assert found["newly_supported"] == []
 
 
+@pytest.mark.parametrize("names", [("Torch", "NextTorch"), ("NextTorch", "Torch")])
+def test_what_is_known_of_one_version_alone_is_no_change(tmp_path, names):
+    """Two versions that answer bit by bit alike mean the same, though only one is known to deviate so."""
+    found = compared(tmp_path, *names)
+    assert found["compared"] > 10
+    assert found["newly_diverging"] == found["newly_conforming"] == found["problems"] == []
+    assert not found["different_bits"]["cases"]
+
+
+@pytest.mark.parametrize("names, change", [(("MendedTorch", "Torch"), "newly_diverging"), (("Torch", "MendedTorch"), "newly_conforming")])
+def test_what_deviates_newly_in_a_known_way_is_told(tmp_path, names, change):
+    """A case that conformed and deviates now as is known of it diverges newly; the other way round it conforms newly."""
+    found = compared(tmp_path, *names)
+    (entry,) = found[change]
+    assert entry["known"] == ["torch-index-last-nan"]
+    assert "nan" in entry["case"]
+    assert [name for name in ("newly_diverging", "newly_conforming") if found[name]] == [change]
+
+
+def test_a_law_that_had_no_time_to_fail_is_no_change():
+    """What the other side fails as well, asked that very case, is not new; what it does not fail is."""
+    line = "max sliding kernel=2 stride=1 values channels_first x=float32:1,1,2:"
+    found = {"newly_diverging": [{"law": "values", "case": f"{line}{values}"} for values in ("nan,1", "1,2")], "problems": []}
+    gate_meaning._alike(Contender(role="baseline", backend=f"{STRANGERS}:Forgetful", environment=HERE), "newly_diverging", (), found)
+    assert [entry["case"] for entry in found["newly_diverging"]] == [f"{line}1,2"]
+    assert found["problems"] == []
+
+
 def test_a_side_that_cannot_be_asked_is_no_verdict(tmp_path):
     """A side that does not load ends the comparison, with what loading it said."""
-    with pytest.raises(Invalid, match=r"the candidate cannot be asked: .*libpooling"):
+    with pytest.raises(Invalid, match=r"the candidate, \., does not start: .*libpooling"):
         compared(tmp_path, "Plain", "Unloadable")
 
 

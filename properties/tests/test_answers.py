@@ -7,7 +7,7 @@ from backends.interface import Case
 from backends.process import RemoteError
 from backends.spec import Average, Max, PoolSpec, Sliding
 from properties import answers
-from properties.answers import Answers, Recorder, Truncated, compare, main, read
+from properties.answers import Answers, Recorder, Truncated, Verdict, compare, main, read
 
 MAX = PoolSpec(reduction=Max(), windows=Sliding(kernel=(2,)))
 AVERAGE = PoolSpec(reduction=Average(), windows=Sliding(kernel=(3,)))
@@ -120,6 +120,34 @@ def test_the_command_prints_json(asked, capsys):
     asked("A", RIGHT)
     assert main([str(asked.folder / "A.bin")] * 2) == 0
     assert json.loads(capsys.readouterr().out)["compared"] == 4
+
+
+@pytest.mark.parametrize(
+    "was, now, change, rows",
+    [
+        (Verdict(), Verdict(known={"a"}), "newly_diverging", {"a"}),
+        (Verdict(known={"a"}), Verdict(), "newly_conforming", {"a"}),
+        (Verdict(known={"a"}), Verdict(known={"a", "b"}), "newly_diverging", {"b"}),
+        (Verdict(known={"a"}), Verdict(known={"b"}), "newly_diverging", {"b"}),
+        (Verdict(known={"a"}), Verdict(known={"a"}), "", set()),
+        (Verdict(known={"a"}), Verdict(known={"a"}, wrong="1, got 2"), "newly_diverging", set()),
+        (Verdict(wrong="1, got 2"), Verdict(), "newly_conforming", set()),
+        (Verdict(wrong="1, got 2"), Verdict(known={"a"}), "", set()),
+        (Verdict(wrong="1, got 2"), Verdict(wrong="1, got 3"), "", set()),
+    ],
+)
+def test_a_known_deviation_is_a_verdict_of_its_own(was, now, change, rows):
+    """Conforming, deviating in a known way and deviating otherwise are three things, and each row is one way."""
+    assert was.change(now)[:2] == (change, rows)
+
+
+def test_each_known_way_is_told_once():
+    """Of many cases that deviate in one known way the first is told with their number, and no way hides another."""
+    told = answers._shown([{"case": str(number), "message": "so", "known": ["a" if number < 30 else "b"]} for number in range(31)])
+    assert [(entry["case"], entry["known"], entry["message"]) for entry in told] == [
+        ("0", ["a"], "so (and 29 more cases)"),
+        ("30", ["b"], "so"),
+    ]
 
 
 def test_apart_is_infinite_where_special_values_differ():
