@@ -5,8 +5,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.gate_again import Again, of_run
 from benchmarks.gate_data import Run
-from benchmarks.gate_text import again, command, limits, line, within
+from benchmarks.gate_text import limits, line, within
 from benchmarks.gate_verdict import Finding, Judgement, Verdict, percent
 from benchmarks.table import seconds_text
 
@@ -14,16 +15,16 @@ MOST = 10
 """GitHub shows ten annotations of each level from one step."""
 
 
-def annotations(run: Run, verdict: Verdict, prefix: str = "") -> str:
+def annotations(run: Run, verdict: Verdict, again: Again | None = None) -> str:
     """Workflow commands, a line each: the verdict first, then each workload or finding that needs eyes.
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
-    asked = prefix or command(run)
+    asked = again or of_run(run)
     level = {"pass": "notice", "invalid": "warning", "inconclusive": "warning"}.get(verdict.state, "error")
     told = [(level, "Gate", verdict.headline)]
     for one in verdict.having("regression", "inconclusive"):
-        text = f"{one.workload} {percent(one.estimate)} ({within(one)}). Again: {again(asked, one.workload)}"
+        text = f"{one.workload} {percent(one.estimate)} ({within(one)}). Again: {asked.workload(one.workload)}"
         told.append(("error" if one.state == "regression" else "warning", "Slower" if one.state == "regression" else "Undecided", text))
     told += [(finding.level, finding.kind.replace("_", " ").capitalize(), finding.message) for finding in verdict.findings]
     shown: dict[str, int] = {}
@@ -53,9 +54,9 @@ def _property(text: str) -> str:
 # --- JUnit ----------------------------------------------------------------------------------------
 
 
-def junit(run: Run, verdict: Verdict, prefix: str = "") -> str:
+def junit(run: Run, verdict: Verdict, again: Again | None = None) -> str:
     """JUnit XML: a case for each workload and each finding, in suites "speed" and "gate"; the gate's own verdict is a case too."""
-    asked = prefix or command(run)
+    asked = again or of_run(run)
     root = ET.Element("testsuites", name="gate")
     _suite(root, "speed", run, (_workload(one, asked) for one in verdict.judgements))
     _suite(root, "gate", run, (_verdict(verdict), *(_finding(finding) for finding in verdict.findings)))
@@ -75,14 +76,14 @@ def refused_junit(message: str) -> str:
     return _document(root)
 
 
-def write_junit(run: Run, verdict: Verdict, path: Path, prefix: str = "") -> None:
+def write_junit(run: Run, verdict: Verdict, path: Path, again: Again | None = None) -> None:
     """Write it.
 
     Raises:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(junit(run, verdict, prefix), encoding="utf-8")
+    path.write_text(junit(run, verdict, again), encoding="utf-8")
 
 
 def _document(root: ET.Element) -> str:
@@ -101,13 +102,13 @@ def _suite(root: ET.Element, name: str, run: Run, cases: Iterator[ET.Element] | 
         suite.set(word, str(number))
 
 
-def _workload(one: Judgement, asked: str) -> ET.Element:
+def _workload(one: Judgement, asked: Again) -> ET.Element:
     case = ET.Element("testcase", classname="gate.speed", name=_clean(one.workload), time=f"{one.seconds[1]:.9f}")
     told = f"{percent(one.estimate)}, {within(one)}, p = {one.p:.2g}, red from {limits(one)[0]}"
     if one.state in ("regression", "different"):
-        _told(case, "failure", one.state, one.message or told, f"{told}\nagain: {again(asked, one.workload)}")
+        _told(case, "failure", one.state, one.message or told, f"{told}\nagain: {asked.workload(one.workload)}")
     elif one.state == "inconclusive":
-        _told(case, "error", one.state, one.message, f"{told}\nagain: {again(asked, one.workload)}")
+        _told(case, "error", one.state, one.message, f"{told}\nagain: {asked.workload(one.workload)}")
     out = ET.SubElement(case, "system-out")
     out.text = _clean(
         f"{one.state}: {told}; {' then '.join(seconds_text(each) for each in one.seconds)} on {one.metric}, {one.pairs} pairs"

@@ -17,6 +17,7 @@ from backends import adapters, available
 from backends.environments import ROOT, Environment, Unbuildable, Unclear, prepare
 from backends.interface import LAYOUTS, OUTPUTS
 from benchmarks import gate_baseline, gate_calibration
+from benchmarks.gate_again import of_plan, tool
 from benchmarks.gate_data import GateError, Usage
 from benchmarks.gate_end import clear, flushed, leave, refuse
 from benchmarks.gate_live import Live
@@ -52,14 +53,14 @@ def run(text: str, arguments: Sequence[str] | None = None) -> int:
 
 def _ended(given: argparse.Namespace, asked: Sequence[str]) -> int:
     try:
-        return _do(given, asked)
+        return _do(given)
     except (Exception, Interrupted, KeyboardInterrupt) as error:
         with _uninterrupted():
             return _refused(error, given, asked)
 
 
-def _do(given: argparse.Namespace, asked: Sequence[str]) -> int:
-    out, prefix = given.out.resolve(), again(asked)
+def _do(given: argparse.Namespace) -> int:
+    out = given.out.resolve()
     many = bool(given.aa or given.power)
     if not many:
         clear(out)
@@ -68,14 +69,14 @@ def _do(given: argparse.Namespace, asked: Sequence[str]) -> int:
         shares = effects(given.power) if given.power else ()
 
         def once(one: Plan, folder: Path) -> int:
-            return gate(one, folder, prefix, quiet=True)
+            return gate(one, folder, given, quiet=True)
 
         return series(plan, once, out, nulls=given.aa or 0, shares=shares, trials=given.trials)
-    return gate(plan, out, prefix)
+    return gate(plan, out, given)
 
 
-def gate(plan: Plan, out: Path, prefix: str, *, quiet: bool = False) -> int:
-    """Run one gate, leave its files in `out`, and return its exit status; `prefix` is the command that asks for it.
+def gate(plan: Plan, out: Path, given: argparse.Namespace, *, quiet: bool = False) -> int:
+    """Run one gate, leave its files in `out`, and return its exit status; `given` is what was asked for beside the plan.
 
     Raises:
         Usage: the plan chooses nothing.
@@ -104,21 +105,10 @@ def gate(plan: Plan, out: Path, prefix: str, *, quiet: bool = False) -> int:
     with _uninterrupted():
         run = running.run()
         with contextlib.redirect_stdout(sys.stderr if quiet else sys.stdout):
-            verdict = leave(run, running.judged(run), out, plan.calibration, prefix)
+            verdict = leave(run, running.judged(run), out, plan.calibration, of_plan(plan, run, given, out))
     if interrupted and quiet:
         raise interrupted
     return verdict.status
-
-
-def again(asked: Sequence[str]) -> str:
-    """The command that was given, without its choice of workloads."""
-    kept, skip = [], False
-    for word in asked:
-        if not skip and word != "-k":
-            kept.append(word)
-        skip = word == "-k"
-    tox = os.environ.get("TOX_ENV_NAME")
-    return shlex.join([*(("tox", "-e", tox, "--") if tox else ("python", "-m", "benchmarks.gate")), *kept])
 
 
 # --- what is asked ------------------------------------------------------------------------------
@@ -265,7 +255,7 @@ def _refused(error: BaseException, given: argparse.Namespace, asked: Sequence[st
     with contextlib.suppress(OSError):
         print(message, file=sys.stderr, flush=True)
     if not (given.aa or given.power):
-        refuse(message, status, given.out.resolve(), again(asked))
+        refuse(message, status, given.out.resolve(), shlex.join([*tool(), *asked]))
     return status
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from benchmarks import gate_files
+from benchmarks.gate_again import Again
 from benchmarks.gate_calibration import Calibration
 from benchmarks.gate_ci import annotation, annotations, refused_junit, write_junit
 from benchmarks.gate_data import Run
@@ -27,23 +28,23 @@ def clear(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def leave(run: Run, verdict: Verdict, out: Path, calibration: Calibration | None, prefix: str) -> Verdict:
+def leave(run: Run, verdict: Verdict, out: Path, calibration: Calibration | None, again: Again) -> Verdict:
     """Write every file into `out`, print the end, and return the verdict that holds: none where any of it cannot be written.
 
-    A file that cannot be written is removed, and the others then say so. `prefix` is the command that asked for this run.
+    A file that cannot be written is removed, and the others then say so.
     """
     for tell in (_files, _words, _step_summary):
-        if error := tell(run, verdict, out, calibration, prefix):
+        if error := tell(run, verdict, out, calibration, again):
             finding = Finding(kind="unwritten", state="invalid", level="error", message=f"what was found cannot be written: {error}")
             verdict = replace(verdict, state="invalid", findings=(finding, *verdict.findings))
             verdict = replace(verdict, headline=headline(run, verdict))
-            _files(run, verdict, out, calibration, prefix)
+            _files(run, verdict, out, calibration, again)
     return verdict
 
 
-def refuse(message: str, status: int, out: Path, prefix: str) -> None:
+def refuse(message: str, status: int, out: Path, asked: str) -> None:
     """Say in `out`, and to GitHub, why a gate ended before it measured: in whatever of it can be written."""
-    told = refused_markdown(message, status, prefix)
+    told = refused_markdown(message, status, asked)
     for write in (
         lambda: clear(out),
         lambda: out.mkdir(parents=True, exist_ok=True),
@@ -69,27 +70,27 @@ def flushed(stream: TextIO | None) -> bool:
     return True
 
 
-def _files(run: Run, verdict: Verdict, out: Path, calibration: Calibration | None, prefix: str) -> Exception | None:
+def _files(run: Run, verdict: Verdict, out: Path, calibration: Calibration | None, again: Again) -> Exception | None:
     """Each on its own, so that one that cannot be written takes no other along; the first error."""
     errors = [
         _tried(lambda: gate_files.write(run, verdict, out, calibration), [out / gate_files.GATE]),
         _tried(lambda: gate_files.write_sides(run, out), [out / name for name in SIDES]),
-        _tried(lambda: write_junit(run, verdict, out / JUNIT, prefix), [out / JUNIT]),
-        _tried(lambda: (out / SUMMARY).write_text(markdown(run, verdict, calibration, prefix), encoding="utf-8"), [out / SUMMARY]),
+        _tried(lambda: write_junit(run, verdict, out / JUNIT, again), [out / JUNIT]),
+        _tried(lambda: (out / SUMMARY).write_text(markdown(run, verdict, calibration, again), encoding="utf-8"), [out / SUMMARY]),
     ]
     return next(filter(None, errors), None)
 
 
-def _words(run: Run, verdict: Verdict, _out: Path, _calibration: Calibration | None, prefix: str) -> Exception | None:
+def _words(run: Run, verdict: Verdict, _out: Path, _calibration: Calibration | None, again: Again) -> Exception | None:
     def told() -> None:
-        print(summary(run, verdict, prefix), flush=True)
-        _on_github(annotations(run, verdict, prefix))
+        print(summary(run, verdict, again), flush=True)
+        _on_github(annotations(run, verdict, again))
 
     return _tried(told)
 
 
-def _step_summary(run: Run, verdict: Verdict, _out: Path, calibration: Calibration | None, prefix: str) -> Exception | None:
-    return _tried(lambda: _append(markdown(run, verdict, calibration, prefix)))
+def _step_summary(run: Run, verdict: Verdict, _out: Path, calibration: Calibration | None, again: Again) -> Exception | None:
+    return _tried(lambda: _append(markdown(run, verdict, calibration, again)))
 
 
 def _tried(write: Callable[[], Any], files: Sequence[Path] = ()) -> Exception | None:

@@ -136,7 +136,7 @@ def of_meaning(meaning: Any) -> Iterator[Finding]:
         for entry in entries:
             law, case, message = (str(entry.get(key) or "") for key in ("law", "case", "message"))
             text = f"{law or 'a case'} {words}" + (f": {message}" if message else "")
-            yield Finding(kind=name, state=state, level=level, message=text, case=case)
+            yield Finding(kind=name, state=state, level=level, message=text, case=f"{law}: {case}" if law and case else case)
     bits = meaning.get("different_bits")
     if isinstance(bits, Mapping) and bits.get("cases"):
         text = f"{bits['cases']} cases give other bits with the same verdict, at most {bits.get('largest', 'an unknown amount')} apart"

@@ -4,10 +4,11 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from benchmarks.gate_again import Again, of_run
 from benchmarks.gate_calibration import Calibration
 from benchmarks.gate_data import Run, Side
 from benchmarks.gate_statistics import proportion
-from benchmarks.gate_text import WORDS, again, command, forest, limits, line, next_steps, ordered, plain, within
+from benchmarks.gate_text import WORDS, forest, limits, line, next_steps, ordered, plain, within
 from benchmarks.gate_verdict import Judgement, Verdict, percent
 from benchmarks.table import seconds_text
 
@@ -18,9 +19,9 @@ SHOWN = 80
 """Workloads in the plot, the gravest first; findings and commands likewise."""
 
 
-def markdown(run: Run, verdict: Verdict, calibration: Calibration | None = None, prefix: str = "") -> str:
-    """The whole text. `prefix` is the command that asked for this run, without -k."""
-    asked = prefix or command(run)
+def markdown(run: Run, verdict: Verdict, calibration: Calibration | None = None, again: Again | None = None) -> str:
+    """The whole text."""
+    asked = again or of_run(run)
     parts = [f"# {MARKS[verdict.state]} {text(verdict.headline)}", *_findings(verdict), *_next(run, verdict, asked)]
     found = ordered(verdict.judgements)
     if found:
@@ -33,12 +34,12 @@ def markdown(run: Run, verdict: Verdict, calibration: Calibration | None = None,
     return _cut("\n\n".join(part for part in parts if part) + "\n")
 
 
-def refused_markdown(message: str, status: int, prefix: str) -> str:
+def refused_markdown(message: str, status: int, asked: str) -> str:
     """The text of a gate that ended before it measured; its first line is the verdict here too."""
     first, _, rest = message.partition("\n")
     parts = [
         f"# {MARKS['invalid']} {text(first[:1].upper() + first[1:])}", fenced(rest) if rest else "",
-        f"Nothing was compared: exit status {status}. What was asked:", fenced(prefix, "sh"),
+        f"Nothing was compared: exit status {status}. What was asked:", fenced(asked, "sh"),
     ]  # fmt: skip
     return _cut("\n\n".join(part for part in parts if part) + "\n")
 
@@ -56,7 +57,7 @@ def _case(case: str) -> str:
     return f"\n\n{_indented(fenced(case[:500]))}\n" if case else ""
 
 
-def _next(run: Run, verdict: Verdict, asked: str) -> list[str]:
+def _next(run: Run, verdict: Verdict, asked: Again) -> list[str]:
     steps = next_steps(run, verdict, asked)[:12]
     return ["## What to do next", *(text(words) + (f"\n\n{fenced(given, 'sh')}" if given else "") for words, given in steps)]
 
@@ -70,7 +71,7 @@ def _explained(verdict: Verdict) -> str:
     )
 
 
-def _table(found: Sequence[Judgement], asked: str) -> str:
+def _table(found: Sequence[Judgement], asked: Again) -> str:
     rows = [
         "<details><summary>Every workload, with the command that runs it again</summary>", "",
         "| workload | | change | interval | baseline | candidate | clock | pairs | p | red from | found from | again |",
@@ -79,7 +80,7 @@ def _table(found: Sequence[Judgement], asked: str) -> str:
     for one in found:
         cells = [
             text(one.workload), WORDS[one.state], percent(one.estimate), within(one), *(seconds_text(each) for each in one.seconds),
-            one.metric, str(one.pairs), f"{one.p:.2g}", *limits(one), coded(again(asked, one.workload)),
+            one.metric, str(one.pairs), f"{one.p:.2g}", *limits(one), coded(asked.workload(one.workload)),
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, "", "</details>"])

@@ -18,7 +18,7 @@ from typing import Any
 
 from backends.environments import ROOT
 from benchmarks.gate_data import ROLES, Invalid, Progress
-from benchmarks.gate_worker import Contender, Settings
+from benchmarks.gate_worker import Contender, Launches, Settings
 from reports import record
 
 ANSWERS, HOLDS = "properties.answers", "properties.holds"
@@ -78,9 +78,9 @@ def _known(contenders: Sequence[Contender]) -> list[str]:
     Raises:
         Invalid: a side does not start.
     """
-    known = _known(contenders)
+    known: list[str] = []
     for each in contenders:
-        with each.start(Settings().limit, Settings().start_limit) as remote:
+        with each.start(Settings().limit, Settings().start_limit, Launches()) as remote:
             known.append(f"--compared-with={remote.name}=={remote.version}")
     return known
 

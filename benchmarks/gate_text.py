@@ -2,7 +2,9 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from benchmarks.gate_again import Again, of_run
 from benchmarks.gate_data import Run
 from benchmarks.gate_verdict import Finding, Judgement, Verdict, percent, size
 from benchmarks.table import aligned, seconds_text
@@ -75,70 +77,57 @@ def _plot(one: Judgement, reach: float) -> str:
 # --- what to do next ------------------------------------------------------------------------------
 
 
-def command(run: Run) -> str:
-    """What asks for this comparison again; `-k` goes after it."""
-    baseline, candidate = run.sides
-    words = ["tox", "-e", "gate", "--", "--baseline", baseline.label, "--candidate", candidate.label]
-    words += ["--backend", baseline.backend] if baseline.backend else []
-    return shlex.join(words)
-
-
-def again(prefix: str, workload: str) -> str:
-    """What runs one workload again."""
-    return f"{prefix} -k {shlex.quote(workload)}"
-
-
-def next_steps(run: Run, verdict: Verdict, prefix: str) -> list[tuple[str, str]]:
+def next_steps(run: Run, verdict: Verdict, again: Again) -> list[tuple[str, str]]:
     """What to do: sentences, each with a command or nothing."""
     steps: list[tuple[str, str]] = []
     slow, open_ones = verdict.having("regression"), verdict.having("inconclusive")
     if slow:
-        steps.append((f"Look at {slow[0].workload} alone, again:", again(prefix, slow[0].workload)))
-        steps.append(("Look at the times themselves:", "pytest-benchmark compare gate-baseline.json gate-candidate.json"))
+        steps.append((f"Look at {slow[0].workload} alone, again:", again.workload(slow[0].workload)))
+        files = [str(Path(again.folder, f"gate-{side.role}.json")) for side in run.sides if side.kind != "stored"]
+        files += [side.label for side in run.sides if side.kind == "stored"]
+        steps.append(("Look at the times themselves:", shlex.join(["pytest-benchmark", "compare", *files])))
         steps.append(("If the slowdown is meant, say so where the change is reviewed; the next baseline has it.", ""))
     if open_ones:
         text = f"{open_ones[0].workload} could not be decided: measure it again, on a machine with less else to do."
-        steps.append((text, again(prefix, open_ones[0].workload)))
-    steps += [step for finding in verdict.findings for step in _step(finding, run, prefix)]
+        steps.append((text, again.workload(open_ones[0].workload)))
+    steps += [step for finding in verdict.findings for step in _step(finding, run, again)]
     if verdict.state == "pass":
         steps.append(("Nothing needs to be done.", ""))
     return list(dict.fromkeys(steps))
 
 
-def _step(finding: Finding, run: Run, prefix: str) -> list[tuple[str, str]]:
-    backend = run.sides[1].backend
+def _step(finding: Finding, run: Run, again: Again) -> list[tuple[str, str]]:
     match finding.kind:
         case "partial":
-            return [("Run it again, to its end.", prefix)]
+            return [("Run it again, to its end.", again.whole)]
         case "sentinel" | "null":
-            return [("The machine did something else meanwhile: run it again when it is quiet.", prefix)]
+            return [("The machine did something else meanwhile: run it again when it is quiet.", again.whole)]
         case "newly_diverging" if finding.case:
-            return [
-                ("See what the candidate answers:", f"python -m properties {shlex.quote(finding.case)} --backend {shlex.quote(backend)}")
-            ]
+            return [(f"See what the candidate answers{again.under and f', {again.under}'}:", again.case(finding.case))]
         case "different" | "wrong":
-            return [(f"Find out why {finding.workload} answers differently before its speed matters:", "tox -e gate -- --only meaning")]
+            # A stored baseline has no answers.
+            asked = "" if run.sides[0].kind == "stored" else again.meaning()
+            return [(f"Find out why {finding.workload} answers differently before its speed matters.", asked)]
         case "missing" | "renamed" | "skipped":
             return [(f"Bring {finding.workload or 'what is missing'} back under its name, or let the baseline lose it first.", "")]
         case "failed" | "died" | "hung" | "garbage" if finding.workload:
-            return [(f"See {finding.workload} fail alone:", again(prefix, finding.workload))]
+            return [(f"See {finding.workload} fail alone:", again.workload(finding.workload))]
         case "calibration":
-            asked = shlex.join(["tox", "-e", "gate", "--", "--backend", backend, "--null", "--aa", "20"])
-            return [("Calibrate this machine:", asked)]
+            return [("Calibrate this machine:", again.calibration(run.sides[0].backend))]
     return []
 
 
 # --- the end of a run -----------------------------------------------------------------------------
 
 
-def summary(run: Run, verdict: Verdict, prefix: str = "") -> str:
+def summary(run: Run, verdict: Verdict, again: Again | None = None) -> str:
     """What a terminal shows at the end: the plot, the times, the findings, what to do, and the verdict last, where one looks."""
     parts: list[str] = []
     if verdict.judgements:
         parts += [*forest(verdict.judgements, verdict.rule.confidence), "", *times(verdict.judgements), ""]
     parts += [f"{finding.level}: {line(finding.message)}" for finding in verdict.findings]
     parts += [f"note: {line(note)}" for note in run.notes]
-    for text, asked in next_steps(run, verdict, prefix or command(run)):
+    for text, asked in next_steps(run, verdict, again or of_run(run)):
         parts.append(f"→ {line(text)}" + (f"\n    {plain(asked)}" if asked else ""))
     return "\n".join([*parts, "", f"{line(verdict.headline)} (exit status {verdict.status})"])
 

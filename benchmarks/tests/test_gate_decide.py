@@ -207,7 +207,7 @@ def test_newly_diverging_is_red():
     found = {"law": "test_values", "case": "max k2", "message": "got 1, expected 2", "native": None}
     verdict = decide(run(meaning={**MEANING, "newly_diverging": [found]}), calibration())
     assert verdict.status == 4 and "test_values now diverges" in verdict.headline
-    assert [finding.case for finding in verdict.findings if finding.kind == "newly_diverging"] == ["max k2"]
+    assert [finding.case for finding in verdict.findings if finding.kind == "newly_diverging"] == ["test_values: max k2"]
 
 
 @pytest.mark.parametrize("name", ["newly_conforming", "newly_supported", "newly_unsupported"])

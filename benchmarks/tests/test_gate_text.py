@@ -74,7 +74,7 @@ def test_the_end_says_the_verdict_last():
     """The last line is the verdict with its exit status; above it stands how to look at the slow workload again."""
     text = gate_text.summary(slower(), decide(slower(), calibration()))
     assert text.splitlines()[-1] == "Slower: a +8.0 %. (exit status 1)"
-    assert "tox -e gate -- --baseline main --candidate HEAD --backend numpy -k a\n" in text
+    assert "tox -e gate -- --baseline aaaa --candidate bbbb --backend numpy -k a\n" in text
 
 
 # --- Markdown -------------------------------------------------------------------------------------
