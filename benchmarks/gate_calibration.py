@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.gate_data import Invalid, Machine, Usage
-from benchmarks.gate_statistics import Rule, detectable, least_visible
+from benchmarks.gate_statistics import Rule, detectable, least_visible, proportion
 from benchmarks.gate_verdict import size
 
 SCHEMA = 1
@@ -47,6 +47,30 @@ class Noise:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a gate measures, as far as its noise depends on it; a file that does not say was measured by the defaults.
+
+    `layout` is "" where the baseline chose. What is asked beside values is a workload of its own, so `outputs` are only told.
+    """
+
+    quads: int = 32
+    layout: str = ""
+    outputs: tuple[str, ...] = ("values",)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.quads, bool) or not isinstance(self.quads, int) or self.quads < 1:
+            raise ValueError(f"quads={self.quads!r}: expected at least 1")
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+
+    def fits(self, other: "Manner") -> bool:
+        """Whether the noise of one is that of the other."""
+        return (self.quads, self.layout) == (other.quads, other.layout)
+
+    def __str__(self) -> str:
+        return f"{self.quads} quads, {self.layout or 'either layout'}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tally:
     """So many of so many."""
 
@@ -61,7 +85,7 @@ class Calibration:
     `states` counts the null gates by their verdict. `swapped` counts how often the recorded pairs, decided again with
     sides swapped at random, gave a red run, by how they were swapped. `power` is, by effect ("5" is 5 %) and workload, how
     often a known slowdown was found; `reversed` how often it was called an improvement. `sequential` counts how often
-    pytest-benchmark's own rules would have been red on the same runs.
+    pytest-benchmark's own rules would have been red on the same runs. `settings` are what all of it was measured by, and holds for.
     """
 
     machine: Machine
@@ -74,6 +98,7 @@ class Calibration:
     sequential: Mapping[str, Tally] = field(default_factory=dict)
     reversed: int = 0
     notes: tuple[str, ...] = ()
+    settings: Manner = field(default_factory=Manner)
     schema: int = SCHEMA
 
     def deviation(self, workload: str) -> float | None:
@@ -121,6 +146,18 @@ def detectable_effects(calibration: Calibration, rule: Rule | None = None) -> di
     return {name: detectable(noise.deviation, rule or Rule()) for name, noise in calibration.workloads.items()}
 
 
+def content(calibration: Calibration, rule: Rule | None = None) -> dict[str, Any]:
+    """A calibration with what follows from it, for readers that have no statistics.
+
+    "alarms" says how many null gates went red, and with 95 % confidence under which share do; "detectable" is by workload the
+    smallest slowdown that is found 95 times in 100, null where none is.
+    """
+    red, gates = calibration.states.get("regression", 0), calibration.gates
+    alarms = {"red": red, "gates": gates, "bound": proportion(red, gates)[1] if gates else None}
+    visible = {name: share if math.isfinite(share) else None for name, share in detectable_effects(calibration, rule).items()}
+    return {"kind": KIND, **asdict(calibration), "alarms": alarms, "detectable": visible}
+
+
 # --- machines -----------------------------------------------------------------------------------
 
 
@@ -150,34 +187,35 @@ def cpu_name() -> str:
 # --- files --------------------------------------------------------------------------------------
 
 
-def place(folder: Path, where: Machine, backend: str) -> Path:
-    """The file of this machine and backend in a folder of calibrations."""
+def place(folder: Path, where: Machine, backend: str, settings: Manner | None = None) -> Path:
+    """The file of this machine and backend in a folder of calibrations; what is measured otherwise than usual has one of its own."""
     plain = "".join(letter if letter.isalnum() else "-" for letter in backend)
-    return folder / f"{where.fingerprint}-{plain}.json"
+    given = settings or Manner()
+    how = "" if given.fits(Manner()) else f"-{given.quads}-quads" + (f"-{given.layout}" if given.layout else "")
+    return folder / f"{where.fingerprint}-{plain}{how}.json"
 
 
-def write(calibration: Calibration, path: Path) -> None:
+def write(calibration: Calibration, path: Path, rule: Rule | None = None) -> None:
     """Keep it; a reader meets a whole file or none."""
-    content = {"kind": KIND, **asdict(calibration)}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(content(calibration, rule), indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
     beside.replace(path)
 
 
-def read(path: Path, where: Machine | None = None, backend: str | None = None) -> Calibration:
-    """A calibration from its file, held against the machine and the backend that it is to be used for.
+def read(path: Path, where: Machine | None = None, backend: str | None = None, settings: Manner | None = None) -> Calibration:
+    """A calibration from its file, held against the machine, the backend and the settings that it is to be used for.
 
     Raises:
-        Invalid: it is truncated, foreign, of a newer schema, or of another machine or backend.
+        Invalid: it is truncated, foreign, of a newer schema, or of another machine or backend or other settings.
     """
     try:
-        content = json.loads(path.read_bytes(), parse_constant=_no_constant)
-        if not isinstance(content, dict) or content.pop("kind", None) != KIND:
+        found = json.loads(path.read_bytes(), parse_constant=_no_constant)
+        if not isinstance(found, dict) or found.pop("kind", None) != KIND:
             raise Invalid(f"{path}: not a calibration of this gate; --aa makes one")
-        if content.get("schema") != SCHEMA:
-            raise Invalid(f"{path}: schema {content.get('schema')!r}, and this gate reads {SCHEMA}: calibrate again with --aa")
-        made = _made(content)
+        if found.get("schema") != SCHEMA:
+            raise Invalid(f"{path}: schema {found.get('schema')!r}, and this gate reads {SCHEMA}: calibrate again with --aa")
+        made = _made(found)
     except OSError as error:
         raise Invalid(f"{path}: {error.strerror or error}") from error
     except Invalid:
@@ -192,18 +230,20 @@ def read(path: Path, where: Machine | None = None, backend: str | None = None) -
         )
     if backend is not None and made.backend != backend:
         raise Invalid(f"{path}: calibrated for {made.backend}, not for {backend}: run --aa with it")
+    if settings is not None and not made.settings.fits(settings):
+        raise Invalid(f"{path}: calibrated with {made.settings}, and this gate measures {settings}: run --aa with the same options")
     return made
 
 
-def find(where: Machine, backend: str, folders: Sequence[Path] | None = None) -> Calibration | None:
-    """The calibration of this machine and backend in the first folder that has one (`FOLDER` unless said), None where none has.
+def find(where: Machine, backend: str, folders: Sequence[Path] | None = None, settings: Manner | None = None) -> Calibration | None:
+    """The calibration of this machine, backend and settings in the first folder that has one (`FOLDER` unless said), or None.
 
     Raises:
         Invalid: there is one, and it cannot be read.
     """
     for folder in (FOLDER,) if folders is None else folders:
-        if (path := place(folder, where, backend)).exists():
-            return read(path, where, backend)
+        if (path := place(folder, where, backend, settings)).exists():
+            return read(path, where, backend, settings or Manner())
     return None
 
 
@@ -214,8 +254,12 @@ def _made(content: dict[str, Any]) -> Calibration:
     states = {str(name): int(number) for name, number in content.pop("states").items()}
     where = Machine(**content.pop("machine"))
     notes = tuple(map(str, content.pop("notes", ())))
+    settings = Manner(**content.pop("settings", {}))
+    for derived in ("alarms", "detectable"):
+        content.pop(derived, None)
     return Calibration(
-        machine=where, workloads=workloads, power=power, swapped=swapped, sequential=sequential, states=states, notes=notes, **content
+        machine=where, workloads=workloads, power=power, swapped=swapped, sequential=sequential, states=states, notes=notes,
+        settings=settings, **content
     )  # fmt: skip
 
 

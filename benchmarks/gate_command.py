@@ -137,7 +137,6 @@ def make_plan(given: argparse.Namespace) -> Plan:
     backends = (_named(given.baseline_backend or given.backend), _named(given.candidate_backend or given.backend))
     candidate = given.candidate or default_candidate()
     baseline = candidate if null else given.baseline or merge_base(checkout)
-    calibration = _calibration(given, backends[0])
     stored = _stored(baseline, backends[0])
     if stored and given.only != "speed":
         raise Usage(f"a stored baseline has times and no answers to compare: give --only speed with {baseline}")
@@ -151,15 +150,16 @@ def make_plan(given: argparse.Namespace) -> Plan:
             "(--null compares the same on purpose)"
         )
     rule = Rule() if given.threshold is None else _rule(given.threshold)
-    return Plan(
+    plan = Plan(
         environments=environments, backends=backends, only=given.only, rule=rule, injected=given.inject / 100, stored=stored,
-        calibration=calibration, threshold=None if given.threshold is None else given.threshold / 100,
+        threshold=None if given.threshold is None else given.threshold / 100,
         choice=Choice(
             level=given.level or ("all" if given.select else "quick"), select=given.select, layout=given.layout or "",
             outputs=tuple(given.output or ("values",)),
         ),
         settings=Settings(seed=given.seed, quads=given.quads, limit=given.limit, start_limit=given.start_limit),
     )  # fmt: skip
+    return _calibrated(plan, given.calibration)
 
 
 def _environments(
@@ -199,11 +199,17 @@ def _rule(percent: float) -> Rule:
         raise Usage(f"--threshold {percent:g}: {error}") from error
 
 
-def _calibration(given: argparse.Namespace, backend: str) -> gate_calibration.Calibration | None:
-    where = gate_calibration.this_machine()
-    if given.calibration:
-        return gate_calibration.read(given.calibration, where, backend)
-    return gate_calibration.find(where, backend)
+def _calibrated(plan: Plan, file: Path | None) -> Plan:
+    """The plan with this machine's noise: of that file, or else the one that is kept for what is measured so."""
+    where, backend = gate_calibration.this_machine(), plan.backends[0]
+    if file:
+        return replace(plan, calibration=gate_calibration.read(file, where, backend, plan.manner))
+    if found := gate_calibration.find(where, backend, settings=plan.manner):
+        return replace(plan, calibration=found)
+    if other := gate_calibration.find(where, backend):
+        told = f"this machine is calibrated with {other.settings}, and this gate measures {plan.manner}: nothing of that is used"
+        return replace(plan, notes=(told,))
+    return plan
 
 
 def _parser(text: str) -> argparse.ArgumentParser:

@@ -16,11 +16,10 @@ from typing import Any
 
 from pytest_benchmark.stats import Stats
 
-from benchmarks.gate_calibration import KIND as CALIBRATION
-from benchmarks.gate_calibration import Calibration, detectable_effects
+from benchmarks import gate_calibration
+from benchmarks.gate_calibration import Calibration
 from benchmarks.gate_data import ROLES, SCHEMA, Invalid, Machine, Pair, Quad, Run, Side, Uncovered
 from benchmarks.gate_decide import compared
-from benchmarks.gate_statistics import Rule, proportion
 from benchmarks.gate_verdict import Verdict
 
 GATE = "gate.json"
@@ -39,16 +38,8 @@ class Kept:
 def content(run: Run, verdict: Verdict, calibration: Calibration | None = None) -> dict[str, Any]:
     """What is written into `gate.json`; a number without bound is null there."""
     told = {"status": verdict.status, **dataclasses.asdict(verdict)}
-    known = _known(calibration, verdict.rule) if calibration else None
+    known = gate_calibration.content(calibration, verdict.rule) if calibration else None
     return _finite({"kind": "gate", "schema": SCHEMA, "run": dataclasses.asdict(run), "verdict": told, "calibration": known})
-
-
-def _known(calibration: Calibration, rule: Rule) -> dict[str, Any]:
-    """A calibration with what follows from it, for readers that have no statistics: how many gates went red at most, what is found."""
-    red = calibration.states.get("regression", 0)
-    bound = proportion(red, calibration.gates)[1] if calibration.gates else None
-    alarms = {"red": red, "gates": calibration.gates, "bound": bound}
-    return {"kind": CALIBRATION, **dataclasses.asdict(calibration), "alarms": alarms, "detectable": detectable_effects(calibration, rule)}
 
 
 def write(run: Run, verdict: Verdict, folder: Path, calibration: Calibration | None = None) -> Path:

@@ -13,6 +13,7 @@ from benchmarks import gate_calibration, gate_files
 from benchmarks.gate_data import Invalid, Run, Usage
 from benchmarks.gate_decide import decide
 from benchmarks.gate_run import Plan
+from benchmarks.gate_statistics import Rule
 from benchmarks.gate_trials import Trial, calibrate, power, summary
 from benchmarks.table import duration
 
@@ -65,6 +66,7 @@ def _conclude(plan: Plan, out: Path) -> int:
         _say(f"{out} has no null gate: --aa N runs some, and a calibration needs them")
         return STOPPED
     made = calibrate([run for _, run in nulls], max(run.finished or "" for _, run in nulls), plan.rule)
+    made = replace(made, settings=plan.manner)
     trials = [
         Trial(effect=float(name.split("-")[1]) / 100, slowed=run.workloads, verdict=decide(run, made, rule=plan.rule))
         for name, run in _runs(out, "power-*")
@@ -72,20 +74,20 @@ def _conclude(plan: Plan, out: Path) -> int:
     if trials:
         made = power(made, trials)
     print(summary(made, plan.rule))
-    gate_calibration.write(made, out / "calibration.json")
-    print(f"calibration: {_keep(made) or out / 'calibration.json'}")
+    gate_calibration.write(made, out / "calibration.json", plan.rule)
+    print(f"calibration: {_keep(made, plan.rule) or out / 'calibration.json'}")
     return 0
 
 
-def _keep(made: gate_calibration.Calibration) -> Path | None:
+def _keep(made: gate_calibration.Calibration, rule: Rule) -> Path | None:
     """Put it where the gate looks for this machine's, unless what is there comes from more gates or knows other workloads."""
-    path = gate_calibration.place(gate_calibration.FOLDER, made.machine, made.backend)
+    path = gate_calibration.place(gate_calibration.FOLDER, made.machine, made.backend, made.settings)
     with contextlib.suppress(Invalid):
         known = gate_calibration.read(path)
         if known.gates > made.gates or not set(known.workloads) <= set(made.workloads):
             print(f"{path} says more ({known.gates} gates, {len(known.workloads)} workloads) and is kept: --calibration takes another")
             return None
-    gate_calibration.write(made, path)
+    gate_calibration.write(made, path, rule)
     return path
 
 
@@ -97,13 +99,15 @@ def _claim(out: Path, plan: Plan) -> None:
     told = {
         "sides": [[where.identity, backend] for where, backend in zip(plan.environments, plan.backends, strict=True)],
         "choice": [plan.choice.level, plan.choice.select, plan.choice.layout, list(plan.choice.outputs)], "seed": plan.settings.seed,
+        "quads": plan.settings.quads,
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     file = out / "series.json"
     if file.exists():
         try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+            # A series from before they were told was measured by the usual number.
+            known = {"quads": gate_calibration.Manner().quads, **json.loads(file.read_text(encoding="utf-8"))}
+        except (ValueError, TypeError) as error:
             raise Usage(f"{file}: {error}; give another --out") from error
         if known != told:
             raise Usage(f"{out} has a series of something else ({known}); give another --out")

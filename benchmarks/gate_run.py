@@ -12,7 +12,7 @@ from typing import Any
 from backends.environments import Environment
 from benchmarks import gate_meaning
 from benchmarks.gate_baseline import Baseline, judge
-from benchmarks.gate_calibration import Calibration, require_threshold, this_machine
+from benchmarks.gate_calibration import Calibration, Manner, require_threshold, this_machine
 from benchmarks.gate_data import Invalid, Machine, Pair, Progress, Run, Side, Uncovered
 from benchmarks.gate_decide import decide, suspicious
 from benchmarks.gate_inject import BACKEND, SHARE
@@ -30,7 +30,7 @@ class Plan:
     """What one gate compares and how. `threshold` is what the user asks for, a share, and must be one that this machine can tell.
 
     With `stored` the baseline was measured earlier, and both workers of a pair are the candidate's.
-    `injected` is a share by which the candidate is made slower on purpose.
+    `injected` is a share by which the candidate is made slower on purpose. `notes` are told with the verdict.
     """
 
     environments: tuple[Environment, Environment]
@@ -43,6 +43,12 @@ class Plan:
     stored: Baseline | None = None
     only: str = "both"
     injected: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def manner(self) -> Manner:
+        """How it measures, as far as the noise depends on it."""
+        return Manner(quads=self.settings.quads, layout=self.choice.layout, outputs=self.choice.outputs)
 
     @property
     def contenders(self) -> tuple[Contender, Contender]:
@@ -65,7 +71,7 @@ class Gate:
         self.workloads: list[str] = []
         self.pairs: list[Pair] = []
         self.uncovered: list[Uncovered] = []
-        self.notes: list[str] = []
+        self.notes = list(plan.notes)
         self.meaning: Mapping[str, Any] | None = None
         self._versions: Mapping[str, tuple[str, str]] = {}
         self._listings: tuple[Listing, ...] = ()

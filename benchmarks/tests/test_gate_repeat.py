@@ -1,3 +1,4 @@
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backends.environments import ROOT, Environment
-from benchmarks import gate_calibration, gate_files, gate_repeat
+from benchmarks import gate_calibration, gate_command, gate_files, gate_repeat
 from benchmarks.gate import main
 from benchmarks.gate_data import Usage
 from benchmarks.gate_repeat import effects, series
@@ -87,6 +88,46 @@ def test_a_folder_is_one_series(ran):
     ran(nulls=1)
     with pytest.raises(Usage, match="a series of something else"):
         ran(nulls=1, plan=replace(PLAN, settings=replace(PLAN.settings, seed=5)))
+
+
+@pytest.mark.parametrize("quads, goes_on", [(32, True), (2, False)])
+def test_a_series_that_did_not_tell_its_quads_had_the_usual(ran, tmp_path, quads, goes_on):
+    """A series from before quads were told goes on with as many, and with no others."""
+    ran(nulls=3, most=1)
+    file = tmp_path / "series" / "series.json"
+    told = json.loads(file.read_text(encoding="utf-8"))
+    assert told.pop("quads") == 32
+    file.write_text(json.dumps(told), encoding="utf-8")
+    shutil.rmtree(tmp_path / "series" / "null-002")
+    plan = replace(PLAN, settings=replace(PLAN.settings, quads=quads))
+    if goes_on:
+        assert len(ran(nulls=3, plan=plan)[1]) == 2
+    else:
+        with pytest.raises(Usage, match="a series of something else"):
+            ran(nulls=3, plan=plan)
+
+
+def test_a_series_of_other_settings_has_its_own_calibration(ran, tmp_path):
+    """What is measured with other quads says so, and neither takes the usual calibration's place nor is taken for it."""
+    ran(nulls=3)
+    shutil.rmtree(tmp_path / "series")
+    plan = replace(PLAN, settings=replace(PLAN.settings, quads=2))
+    ran(nulls=4, plan=plan)
+    where = gate_calibration.this_machine()
+    assert gate_calibration.find(where, STRANGER).gates == 3
+    found = gate_calibration.find(where, STRANGER, settings=plan.manner)
+    assert (found.gates, found.settings.quads) == (4, 2)
+
+
+def test_noise_of_other_settings_is_left_alone(ran):
+    """A gate that measures otherwise than this machine was calibrated is not judged by that, and says so."""
+    ran(nulls=3)
+    assert gate_command._calibrated(PLAN, None).calibration.gates == 3
+    told = gate_command._calibrated(replace(PLAN, choice=replace(PLAN.choice, layout="channels_last")), None)
+    assert told.calibration is None
+    assert told.notes == (
+        "this machine is calibrated with 32 quads, either layout, and this gate measures 32 quads, channels_last: nothing of that is used",
+    )
 
 
 def test_fewer_gates_replace_no_better_calibration(ran, tmp_path, capsys):

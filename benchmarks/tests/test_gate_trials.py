@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import gate_calibration, gate_trials
-from benchmarks.gate_calibration import Noise, Tally, detectable_effects, find, place, read, require_threshold, this_machine, write
+from benchmarks.gate_calibration import Manner, Noise, Tally, detectable_effects, find, place, read, require_threshold, this_machine, write
 from benchmarks.gate_data import Invalid, Machine, Usage
 from benchmarks.gate_decide import decide
+from benchmarks.gate_run import Plan
 from benchmarks.gate_statistics import Rule
 from benchmarks.tests.gate_samples import MACHINE, SIDES, calibration, pairs, run, slower, spread
 
@@ -151,6 +152,52 @@ def test_a_calibration_survives_its_file(tmp_path):
     assert find(MACHINE, "torch:compile", [tmp_path]) is None
 
 
+def test_a_file_says_what_follows_from_it(tmp_path):
+    """The file has the false alarms with their bound, and the smallest slowdown that is found of each workload, null where none is."""
+    made = calibration(states={"pass": 59, "invalid": 1})
+    write(replace(made, workloads={**made.workloads, "wild": Noise(deviation=1e9, pairs=9)}), tmp_path / "made.json")
+    kept = json.loads((tmp_path / "made.json").read_text(encoding="utf-8"))
+    assert kept["alarms"] == {"red": 0, "gates": 60, "bound": pytest.approx(0.0487, abs=1e-4)}
+    assert kept["detectable"] == {**detectable_effects(made), "wild": None}
+
+
+OTHERWISE = [Manner(quads=2), Manner(layout="channels_last"), Manner(quads=16, layout="channels_first")]
+
+
+@pytest.mark.parametrize("settings", OTHERWISE, ids=str)
+def test_noise_holds_for_how_it_was_measured(settings, tmp_path):
+    """Other quads or another layout have a calibration of their own, which nothing else is judged by."""
+    usual, other = calibration(0.01), replace(calibration(0.05), settings=settings)
+    write(usual, place(tmp_path, MACHINE, "numpy"))
+    assert find(MACHINE, "numpy", [tmp_path], settings) is None
+    write(other, place(tmp_path, MACHINE, "numpy", settings))
+    assert find(MACHINE, "numpy", [tmp_path], settings) == other
+    assert find(MACHINE, "numpy", [tmp_path]) == usual
+    with pytest.raises(Invalid, match=f"calibrated with 32 quads, either layout, and this gate measures {settings}"):
+        read(place(tmp_path, MACHINE, "numpy"), MACHINE, "numpy", settings)
+
+
+def test_what_is_asked_beside_values_keeps_its_noise(tmp_path):
+    """A gradient is a workload of its own, so a calibration that has it holds for a gate of values alone."""
+    write(replace(calibration(), settings=Manner(outputs=("values", "gradient"))), place(tmp_path, MACHINE, "numpy"))
+    assert find(MACHINE, "numpy", [tmp_path], Manner()) is not None
+
+
+def test_a_file_that_does_not_say_was_measured_as_usual(tmp_path):
+    """A calibration from before settings were told is of the defaults, which are the gate's."""
+    older = {key: value for key, value in CONTENT.items() if key != "settings"}
+    (tmp_path / "older.json").write_text(json.dumps(older), encoding="utf-8")
+    assert read(tmp_path / "older.json", settings=Manner()) == calibration()
+    assert Manner() == Plan(environments=(), backends=()).manner
+
+
+def test_kept_calibrations_can_be_read():
+    """What this checkout has of machines is read whole."""
+    kept = list(gate_calibration.FOLDER.glob("*.json"))
+    assert kept
+    assert all(read(file).gates for file in kept)
+
+
 CONTENT = {"kind": gate_calibration.KIND, **asdict(calibration())}
 BAD = {
     "truncated": (json.dumps(CONTENT)[:-9], "not a whole calibration"),
@@ -162,6 +209,7 @@ BAD = {
     "not a number": (json.dumps({**CONTENT, "workloads": {"a": {"deviation": math.nan, "pairs": 6}}}), "NaN is not a number"),
     "a negative noise": (json.dumps({**CONTENT, "workloads": {"a": {"deviation": -1, "pairs": 6}}}), "deviation=-1"),
     "more found than tried": (json.dumps({**CONTENT, "swapped": {"pairs": {"found": 2, "trials": 1}}}), "2 of 1"),
+    "no quads": (json.dumps({**CONTENT, "settings": {"quads": 0}}), "quads=0"),
     "an unknown field": (json.dumps({**CONTENT, "odd": 1}), "odd"),
     "another machine": (json.dumps({**CONTENT, "machine": {"fingerprint": "x", "description": {"cpu": "Other"}}}), "another machine (x, Other)"),
     "another backend": (json.dumps({**CONTENT, "backend": "torch"}), "calibrated for torch, not for numpy"),
