@@ -105,20 +105,38 @@ class Subject:
 
     def can(self, case: Case) -> bool:
         """Whether a case may be asked: for laws that put a question a second way."""
-        return refusal(self.backend, case) is None
+        return self.refusal(case) is None
+
+    def refusal(self, case: Case) -> str | None:
+        """Why a case cannot be asked; None if it can.
+
+        Raises:
+            Misbehaved: instead of saying so it raised, died or hung.
+        """
+        try:
+            return refusal(self.backend, case)
+        except (RemoteError, RemoteFailure) as error:
+            raise self._misbehaved(error) from error
 
     def ask(self, case: Case) -> np.ndarray:
         """The answer to a case, with what is known to deviate mended.
 
         Raises:
             Unsupported: it cannot be asked this.
-            Misbehaved: it raised, or wrote to its input.
+            Misbehaved: it raised, died or hung, or wrote to its input.
+        """
+        return self.mended(case, self.unmended(case))
+
+    def unmended(self, case: Case) -> np.ndarray:
+        """The answer to a case as it came, for laws that look at parts of it: raises as `ask` does.
+
+        Where a case is known to end in another way than by an answer, it is the definition's.
         """
         if isinstance(self.backend, Remote):
             # Its gap is asked in the same exchange.
             if outside := missing(self.backend.capabilities, case):
                 raise Unsupported(f"not in its capabilities: {outside}")
-        elif reason := refusal(self.backend, case):
+        elif reason := self.refusal(case):
             raise Unsupported(reason)
         started = time.perf_counter()
         try:
@@ -136,13 +154,10 @@ class Subject:
         except (RemoteError, RemoteFailure) as error:
             if row := ends(case, getattr(error, "outcome", "raises"), self.divergences):
                 return self._in_place_of(case, row)
-            if isinstance(error, TimedOut) and isinstance(self.backend, Remote):
-                # What hung once will hang again, and each time costs all the patience there is.
-                self.backend.time_limit = min(self.backend.time_limit, max(LEAST_PATIENCE, 10 * self.slowest))
-            raise Misbehaved(str(error), status=error.status) from error
+            raise self._misbehaved(error) from error
         if answer.faults:
             raise Misbehaved("; ".join(answer.faults), status="diverges")
-        return self.mended(case, answer.value)
+        return answer.value
 
     def recorded(self, case: Case) -> np.ndarray:
         """The values of a case, computed while a gradient is recorded, with what is known to deviate mended.
@@ -181,12 +196,12 @@ class Subject:
         if offered is None:
             raise Unsupported(f"{self.name} does not offer values {how}")
         for case in cases:
-            if reason := refusal(self.backend, case):
+            if reason := self.refusal(case):
                 raise Unsupported(reason)
         try:
             yield offered
         except (RemoteError, RemoteFailure) as error:
-            raise Misbehaved(f"{how}: {error}", status=error.status) from error
+            raise self._misbehaved(error, how) from error
 
     def beside(self, address: str | None = None, **environment: str) -> "Subject":
         """Another backend, or this one in another environment, in a process of its own.
@@ -215,6 +230,13 @@ class Subject:
             self.last = mended
         return mended.answer
 
+    def _misbehaved(self, error: RemoteError | RemoteFailure, how: str = "") -> Misbehaved:
+        """What a law says of a backend that raised, died or hung in a process of its own; `how` it was asked, if in another way."""
+        if isinstance(error, TimedOut) and isinstance(self.backend, Remote):
+            # What hung once will hang again, and each time costs all the patience there is.
+            self.backend.time_limit = min(self.backend.time_limit, max(LEAST_PATIENCE, 10 * self.slowest))
+        return Misbehaved(f"{how}{how and ': '}{error}", status=error.status)
+
     def _in_place_of(self, case: Case, row: Divergence) -> np.ndarray:
         """The definition's answer, for a case that is known to end in another way than by an answer."""
         self.excused[row.id] += 1
@@ -226,7 +248,7 @@ class Subject:
     def answers(self, *cases: Case) -> list[np.ndarray]:
         """The answers to several cases, in order; none after the first is asked unless all can be."""
         for case in cases[1:]:
-            if reason := refusal(self.backend, case):
+            if reason := self.refusal(case):
                 raise Unsupported(reason)
         return [self.ask(case) for case in cases]
 

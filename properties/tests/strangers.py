@@ -55,6 +55,13 @@ class Dies(Sound):
         return pooled
 
 
+class DiesInGap(Sound):
+    name = "dies-in-gap"
+
+    def gap(self, case):
+        os.kill(os.getpid(), signal.SIGFPE)
+
+
 class Hangs(Sound):
     name = "hangs"
 
@@ -169,3 +176,12 @@ class Threaded(Sound):
         pooled = windows.max(axis=(-2, -1))
         pooled[..., -1] += self.threads - 1
         return pooled
+
+
+class DiesOnThreads(Threaded):
+    name = "dies-on-threads"
+
+    def reduce(self, windows, case):
+        if self.threads > 1:
+            os.kill(os.getpid(), signal.SIGBUS)
+        return super().reduce(windows, case)

@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
 
 import properties.test_equivalence
+import properties.test_large
+import properties.test_paths
 import properties.test_values  # noqa: F401  # registers its laws
 from backends import text
 from backends.interface import Case
@@ -82,6 +84,31 @@ def test_misbehaviour_is_survived(name: str, says: str) -> None:
         with pytest.raises(AssertionError) as raised:
             subject.ask(case)
     assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name, law, says",
+    [
+        ("Dies", "large_arrays", "signal:SIGSEGV"),
+        ("Writes", "large_arrays", "it wrote to its input"),
+        ("Prints", "large_arrays", "it printed 'pooling"),
+        ("DiesInGap", "again", "signal:SIGFPE"),
+        ("DiesOnThreads", "one_thread_or_more", "signal:SIGBUS"),
+        ("FetchRaises", "large_arrays", "RuntimeError in fetch: the device is gone"),
+    ],
+)
+def test_misbehaviour_ends_any_law_alike(tmp_path: Path, name: str, law: str, says: str) -> None:
+    """However a law asks, a backend that dies, raises, writes to its input or prints is named and recorded, with a line that asks again."""
+    address = f"{HERE}:{name}"
+    with Remote(address) as remote, Writer(tmp_path) as records:
+        one = Trial(REGISTRY[law], Subject(remote, address=address), records, Budget(seconds=60))
+        with pytest.raises(pytest.fail.Exception) as raised:
+            one.all()
+    assert says in str(raised.value)
+    assert f"python -m properties '{law}: " in str(raised.value)
+    loaded = load(tmp_path)
+    assert says in loaded.tallies[-1].message
+    assert says in loaded.observations[-1].message
 
 
 def test_nothing_compared_is_not_run(tmp_path: Path) -> None:
