@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -190,6 +190,16 @@ def bad_cases(violation: str, capabilities: Mapping[str, Any], *, square: bool =
                 yield case
             elif case is not None:
                 yield from (case.replace(output=output) for output in ("values", "indices") if output in can.outputs)
+
+
+def turned(violation: str, cases: Iterable[Case]) -> list[Case]:
+    """The cases of a violation, begun at another place for each violation.
+
+    Where time ends before they do, another reduction and dimension is then left out each time.
+    """
+    given = list(cases)
+    start = list(VIOLATIONS).index(violation) % max(1, len(given))
+    return [*given[start:], *given[:start]]
 
 
 def _both(pads: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

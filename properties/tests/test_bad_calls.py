@@ -73,3 +73,14 @@ def test_plain_cases_are_valid(square):
     cases = list(bad_calls.plain_cases({"max": everything, "average": everything, "lp": everything}, square=square))
     assert len(cases) == 9
     assert [case.spec.check(case.spatial) for case in cases] == [None] * 9
+
+
+def test_time_that_ends_leaves_others_out():
+    """Violations begin at different cases, so that what a short time leaves out is another reduction or dimension each time."""
+    can = {**STRANGER, "ndims": {1, 2, 3}, "outputs": {"values", "indices"}}
+    every = {"max": can, "average": {**can, "outputs": {"values"}}}
+    cases = {violation: list(bad_calls.bad_cases(violation, every)) for violation in sorted(bad_calls.OF_STRANGERS)}
+    turned = {violation: bad_calls.turned(violation, given) for violation, given in cases.items()}
+    assert all(sorted(map(id, turned[violation])) == sorted(map(id, given)) for violation, given in cases.items())
+    firsts = {(given[0].spec.reduction.name, given[0].x.ndim, given[0].output) for given in turned.values() if given}
+    assert len(firsts) > 2
