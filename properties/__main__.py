@@ -1,8 +1,9 @@
 """Replay one case: `python -m properties TEXT --backend NAME`.
 
 TEXT is the line that a failing law printed. Its law is asked again, on that one case; without a
-law's name the answer is held against the definition. Exit status: 0 it holds, 1 it does not,
-2 the line or the backend cannot be understood, 3 the backend cannot be asked.
+law's name the answer is held against the definition. A case that breaks the definition must raise,
+and that is asked of it alone. Exit status: 0 it holds, 1 it does not, 2 the line or the backend
+cannot be understood, 3 the backend cannot be asked.
 """
 
 import argparse
@@ -20,7 +21,11 @@ from backends.process import ROOT, Remote
 from properties.divergence import named
 from properties.divergences import DIVERGENCES
 from properties.laws import REGISTRY, Law
-from properties.subject import Subject, native_code
+from properties.refusals import invalid, is_ours, knows, native_code, outcome
+from properties.subject import Subject
+
+BAD_CASE = "bad_case"
+"""What the records call the law that `test_bad_calls` puts invalid cases to."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,15 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         law, case = text.parse(" ".join(options.text))
-        subject = started(options)
+        backend, subject = started(options)
     except (text.Unreadable, backends.UnknownBackend, backends.BrokenBackend) as error:
         parser.error(str(error))
-    if law is not None and law not in laws():
+    if law not in (None, BAD_CASE, *laws()):
         parser.error(f"there is no law {law!r}; the laws are {', '.join(sorted(laws()))}")
-    backend = subject.backend
-    show(case)
+    rule = invalid(case)
+    if law == BAD_CASE and rule is None:
+        parser.error(f"{BAD_CASE} is about what breaks the definition, and this case does not")
+    show(case, rule)
+    if rule is not None:
+        return refused(backend, case, options.backend)
     if law is not None:
-        print(f"law: {' '.join((REGISTRY[law].claim.__doc__ or '').split())}")
+        print(f"law: {' '.join((laws()[law].claim.__doc__ or '').split())}")
     try:
         put(law, case, subject)
     except Unsupported as reason:
@@ -64,15 +73,15 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     add("--compared-with", action="append", default=[], type=named, metavar="NAME==VERSION", help="excuse what is known of that as well")
 
 
-def started(options: argparse.Namespace) -> Subject:
-    """The backend that those options mean, in a process of its own.
+def started(options: argparse.Namespace) -> tuple[Remote, Subject]:
+    """The backend that those options mean, in a process of its own; and as what laws are put to.
 
     Raises:
         UnknownBackend: nothing has that name.
         BrokenBackend: it cannot be loaded.
     """
     remote = Remote(options.backend, options.backend_python, root=options.backend_root)
-    return Subject(remote, DIVERGENCES, address=options.backend, compared_with=options.compared_with)
+    return remote, Subject(remote, DIVERGENCES, address=options.backend, compared_with=options.compared_with)
 
 
 def put(law: str | None, case: Case, subject: Subject) -> None:
@@ -88,6 +97,23 @@ def put(law: str | None, case: Case, subject: Subject) -> None:
         laws()[law].claim(subject, case)
 
 
+def refused(backend: Remote, case: Case, address: str) -> int:
+    """Ask a backend a case that breaks the definition, say whether it refuses it, and return the exit status."""
+    seen = outcome(backend, case, ours=is_ours(address))
+    if seen is None:
+        print(f"{backend.name} {backend.version} cannot be asked that: it says so itself, or claims nothing of the kind")
+        return 3
+    if seen.outcome == "raises":
+        print(f"{backend.name} {backend.version} conforms: it must raise an exception, and does: {seen.text}")
+        return 0
+    row = knows(backend, seen.outcome, text.write(case), case)
+    known = f"; known: {row.id}" if row else ""
+    print(f"{backend.name} {backend.version} does not conform: it must raise an exception, and {seen.outcome}: {seen.text}{known}")
+    if code := native_code(backend, case):
+        print(f"\n{code}")
+    return 1
+
+
 def laws() -> dict[str, Law]:
     """Every law by name: importing the test files registers them."""
     for module in pkgutil.iter_modules(properties.__path__):
@@ -96,15 +122,12 @@ def laws() -> dict[str, Law]:
     return dict(REGISTRY)
 
 
-def show(case: Case) -> None:
-    """Print a case, and the definition's answer."""
+def show(case: Case, rule: str | None) -> None:
+    """Print a case, and the definition's answer, or the rule that it breaks."""
     print(f"{case.spec}\n{case.output}, {case.layout}, {case.x.dtype.name}\nx =\n{case.x}")
     if case.cotangent is not None:
         print(f"cotangent =\n{case.cotangent}")
-    try:
-        print(f"by definition =\n{oracle.pool(case).value}")
-    except ValueError as error:
-        print(f"by definition: invalid, {error}")
+    print(f"by definition: invalid, {rule}" if rule is not None else f"by definition =\n{oracle.pool(case).value}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command on the lines of standard input, and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m properties.holds", description="Which laws hold on which cases, a line each.")
     add_backend(parser)
-    subject = started(parser.parse_args(arguments))
+    _, subject = started(parser.parse_args(arguments))
     print(json.dumps([holds(line.strip(), subject) for line in sys.stdin if line.strip()]))
     return 0
 

@@ -15,6 +15,7 @@ from reports.record import load
 
 ROOT = Path(__file__).resolve().parents[2]
 STRANGERS = Path(strangers.__file__)
+BAD = "max sliding kernel=3,3 stride=1,1 values channels_first x=float32:1,1,2,2:0x4"
 LINE = "values: max sliding kernel=2,2 stride=1,1 values channels_first x=float32:1,1,2,2:nan,0x3"
 
 
@@ -108,6 +109,25 @@ def test_a_line_replays(text: str, name: str, status: int, says: str) -> None:
     """The line of a case replays it, and the exit status says whether it holds."""
     done = command("properties", text, "--backend", f"{STRANGERS}:{name}")
     assert (done.returncode, says in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "text, name, status, says",
+    [
+        (BAD, "numpy", 0, "it must raise an exception, and does: ValueError: "),
+        (f"bad_case: {BAD}", "numpy", 0, "it must raise an exception, and does: ValueError: "),
+        (BAD, f"{STRANGERS}:AnswersAnything", 1, "it must raise an exception, and returns: array of shape (1, 1, 1, 1)"),
+        (f"bad_case: {BAD}", f"{STRANGERS}:DiesOfTheInvalid", 1, "it must raise an exception, and signal:SIGFPE: "),
+        (BAD, f"{STRANGERS}:RefusesAll", 3, "cannot be asked that"),
+        (BAD.replace("float32:", "float64:"), f"{STRANGERS}:Sound", 3, "cannot be asked that"),
+        (f"bad_case: {BAD.replace('3,3', '2,2')}", "numpy", 2, "bad_case is about what breaks the definition"),
+    ],
+)
+def test_a_bad_case_replays(text: str, name: str, status: int, says: str) -> None:
+    """The line of a case that breaks the definition asks whether the backend refuses it, and the exit status says so."""
+    done = command("properties", text, "--backend", name)
+    assert (done.returncode, says in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_an_interrupted_run_keeps_what_it_saw(tmp_path: Path) -> None:
