@@ -130,6 +130,44 @@ def test_a_bad_case_replays(text: str, name: str, status: int, says: str) -> Non
     assert "Traceback" not in done.stdout + done.stderr
 
 
+IMPATIENT = """
+import sys
+import pytest
+from backends.process import Remote
+Remote.__init__.__defaults__ = (None, 5.0)  # a minute for each request is long for a test
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+def test_a_backend_that_misbehaves_leaves_the_others(tmp_path: Path) -> None:
+    """Backends that die, hang, raise, print or write fail the law they are put to, each named as that, and a sound one passes after them."""
+    wrong = {
+        "Dies": ("dies", "crashed", "its process died, signal:SIGSEGV"),
+        "Hangs": ("hangs", "crashed", "no answer within 5 s"),
+        "FetchRaises": ("fetch-raises", "error", "RuntimeError in fetch: the device is gone"),
+        "Prints": ("prints", "diverges", "it printed 'pooling"),
+        "ReadOnly": ("read-only", "diverges", "fetch returned a read-only array"),
+        "Writes": ("writes", "diverges", "it wrote to its input: x has changed"),
+    }
+    chosen = [option for name in (*wrong, "Sound") for option in ("--backend", f"{STRANGERS}:{name}")]
+    options = ["-q", "-p", "no:cacheprovider", "--records", str(tmp_path), "--hypothesis-profile", "ci"]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPATIENT, *options, "properties/test_equivalence.py", "-k", "test_values", *chosen],
+        check=False, cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    loaded = load(tmp_path)
+    tallies = {tally.backend: tally for tally in loaded.tallies}
+    last = {record.backend: record for record in loaded.observations}
+    assert (tallies["sound"].status, last["sound"].status) == ("passed", "conforms")
+    assert tallies["sound"].compared > 0
+    assert {name: (tallies[name].status, last[name].status) for name, _, _ in wrong.values()} == {
+        name: ("failed", status) for name, status, _ in wrong.values()
+    }
+    assert [says for name, _, says in wrong.values() if says not in last[name].message or says not in tallies[name].message] == []
+    assert [name for name in wrong if f"--backend {STRANGERS}:{name}" not in done.stdout] == []
+
+
 def test_an_interrupted_run_keeps_what_it_saw(tmp_path: Path) -> None:
     """A run that is interrupted leaves every line that it had recorded, and they can be read."""
     arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--records", str(tmp_path), "properties/test_equivalence.py"]
