@@ -20,6 +20,8 @@ from backends.spec import Average, Lp, Max, PoolSpec
 
 Cells = Sequence[int]
 DIGITS = decimal.Context(prec=50, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
+LONG = 100
+"""Terms past which a sum may stop growing in a type: in bfloat16, whose numbers have 8 digits, it may from 2^7 on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +31,16 @@ class Exact:
     The answer is `value + rest`, an unevaluated sum: `value` is the nearest float64 (or, for max
     and indices, the element or index itself) and `rest` what float64 cannot hold of it.
     Error bounds follow from the rest: `magnitude` is Σ|term| of the sum behind each element,
-    `extent` how large a partial sum may be before the division, and `terms` how many terms there
-    are. Anything conforms where `free` holds.
+    `extent` how large a partial sum may be before the division, `largest` the largest |term| of that
+    sum if it is `LONG` and all have one sign, else 0, and `terms` how many there are. Anything
+    conforms where `free` holds.
     """
 
     value: np.ndarray
     rest: np.ndarray
     magnitude: np.ndarray
     extent: np.ndarray
+    largest: np.ndarray
     terms: np.ndarray
     free: np.ndarray
 
@@ -145,13 +149,13 @@ def _reduce(case: Case, row: np.ndarray, windows: list[list[int]], divisors: lis
         numbers = _numbers(row)
         picks = [argmax(numbers, taps) for taps in windows]
         if case.output == "values":
-            return [(row[pick], 0.0, 0.0, 0.0, 0) for pick in picks]
-        return [(pick, 0.0, 0.0, 0.0, 0) for pick in picks]
+            return [(row[pick], 0.0, 0.0, 0.0, 0.0, 0) for pick in picks]
+        return [(pick, 0.0, 0.0, 0.0, 0.0, 0) for pick in picks]
     if isinstance(reduction, Average):
         scaled = Scaled(row)
         return [(*scaled.average(taps, divisor), len(taps)) for taps, divisor in zip(windows, divisors, strict=True)]
     norms = Norms(row, reduction)
-    return [(*split(norms.norm(taps)), 0.0, 0.0, len(taps)) for taps in windows]
+    return [(*split(norms.norm(taps)), 0.0, 0.0, 0.0, len(taps)) for taps in windows]
 
 
 def argmax(numbers: Sequence[float], taps: Iterable[int]) -> int:
@@ -187,29 +191,31 @@ class Scaled:
         self.integers = [m << (e - lowest) if m else 0 for m, e in zip(whole, exponents.tolist(), strict=True)]
         self.special = {} if finite.all() else {int(i): float(wide[i]) for i in np.flatnonzero(~finite)}
 
-    def average(self, taps: Sequence[int], divisor: int) -> tuple[float, float, float, float]:
-        """(value, rest, magnitude, extent) of Σx / divisor over some taps."""
+    def average(self, taps: Sequence[int], divisor: int) -> tuple[float, float, float, float, float]:
+        """(value, rest, magnitude, extent, largest) of Σx / divisor over some taps."""
         if self.special and (specials := [self.special[tap] for tap in taps if tap in self.special]):
-            return math.copysign(1.0, divisor) * sum_of_specials(specials), 0.0, 0.0, 0.0
+            return math.copysign(1.0, divisor) * sum_of_specials(specials), 0.0, 0.0, 0.0, 0.0
         integers = [self.integers[tap] for tap in taps]
-        value, rest, magnitude = self._quotients(integers, divisor)
-        return value, rest, magnitude, magnitude * abs(divisor)
+        value, rest, magnitude, largest = self._quotients(integers, divisor)
+        return value, rest, magnitude, magnitude * abs(divisor), largest * abs(divisor)
 
-    def sum(self, terms: Sequence[tuple[int, int]]) -> tuple[float, float, float, float]:
-        """(value, rest, magnitude, extent) of Σ x/divisor over pairs (tap, divisor)."""
+    def sum(self, terms: Sequence[tuple[int, int]]) -> tuple[float, float, float, float, float]:
+        """(value, rest, magnitude, extent, largest) of Σ x/divisor over pairs (tap, divisor)."""
         if self.special and any(tap in self.special for tap, _ in terms):
             signed = [math.copysign(1.0, d) * self.special[t] for t, d in terms if t in self.special]
-            return sum_of_specials(signed), 0.0, 0.0, 0.0
+            return sum_of_specials(signed), 0.0, 0.0, 0.0, 0.0
         common = math.lcm(*(divisor for _, divisor in terms))
-        value, rest, magnitude = self._quotients([self.integers[tap] * (common // divisor) for tap, divisor in terms], common)
-        return value, rest, magnitude, magnitude
+        value, rest, magnitude, largest = self._quotients([self.integers[tap] * (common // divisor) for tap, divisor in terms], common)
+        return value, rest, magnitude, magnitude, largest
 
-    def _quotients(self, integers: list[int], divisor: int) -> tuple[float, float, float]:
+    def _quotients(self, integers: list[int], divisor: int) -> tuple[float, float, float, float]:
         up, down = max(self.exponent, 0), max(-self.exponent, 0)
         below = abs(divisor) << down
         total = sum(integers) if divisor > 0 else -sum(integers)
         value, rest = nearest(total << up, below)
-        return value, rest, nearest(sum(map(abs, integers)) << up, below)[0]
+        magnitude = sum(map(abs, integers))
+        largest = max(map(abs, integers)) if len(integers) > LONG and abs(total) == magnitude else 0
+        return value, rest, nearest(magnitude << up, below)[0], nearest(largest << up, below)[0] if largest else 0.0
 
 
 def sum_of_specials(specials: Sequence[float]) -> float:
@@ -300,7 +306,7 @@ def _gradient(case: Case) -> Exact:
             for tap in [argmax(numbers, window_taps)] if isinstance(reduction, Max) else window_taps:
                 meets[tap].append((window, divisor))
         scaled = Scaled(weight)
-        answers.extend((*scaled.sum(terms), len(terms)) if terms else (0.0, 0.0, 0.0, 0.0, 0) for terms in meets)
+        answers.extend((*scaled.sum(terms), len(terms)) if terms else (0.0, 0.0, 0.0, 0.0, 0.0, 0) for terms in meets)
     return answers.shaped(case, x.shape)
 
 
@@ -325,12 +331,12 @@ def _norm_gradient(reduction: Lp, row: np.ndarray, weight: np.ndarray, windows: 
     answers = []
     for tap, summands in enumerate(terms):
         if specials := [float(term) for term in summands if not term.is_finite()]:
-            answers.append((sum_of_specials(specials), 0.0, 0.0, 0.0, counts[tap], tap in free))
+            answers.append((sum_of_specials(specials), 0.0, 0.0, 0.0, 0.0, counts[tap], tap in free))
             continue
         with decimal.localcontext(DIGITS):
             value, rest = split(sum(summands, decimal.Decimal(0)))
             magnitude = float(sum(map(abs, summands), decimal.Decimal(0)))
-        answers.append((value, rest, magnitude, magnitude, counts[tap] + len(summands), tap in free))
+        answers.append((value, rest, magnitude, magnitude, 0.0, counts[tap] + len(summands), tap in free))
     return answers
 
 
@@ -357,7 +363,7 @@ class _Answers:
         self.rows.extend(rows)
 
     def shaped(self, case: Case, shape: tuple[int, ...]) -> Exact:
-        columns = list(itertools.zip_longest(*((*row, False)[:6] for row in self.rows))) or [()] * 6
+        columns = list(itertools.zip_longest(*((*row, False)[:7] for row in self.rows))) or [()] * 7
         exact = isinstance(case.spec.reduction, Max) and case.output != "gradient"
         kind = (np.int64 if case.output == "indices" else case.x.dtype) if exact else np.float64
         return Exact(
@@ -365,6 +371,7 @@ class _Answers:
             rest=np.array(columns[1], dtype=np.float64).reshape(shape),
             magnitude=np.array(columns[2], dtype=np.float64).reshape(shape),
             extent=np.array(columns[3], dtype=np.float64).reshape(shape),
-            terms=np.array(columns[4], dtype=np.int64).reshape(shape),
-            free=np.array(columns[5], dtype=bool).reshape(shape),
+            largest=np.array(columns[4], dtype=np.float64).reshape(shape),
+            terms=np.array(columns[5], dtype=np.int64).reshape(shape),
+            free=np.array(columns[6], dtype=bool).reshape(shape),
         )

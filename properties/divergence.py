@@ -76,14 +76,17 @@ class Divergence:
 
     def explains(self, case: Case, actual: np.ndarray, exact: Exact) -> np.ndarray:
         """Where this row excuses an answer of the right shape and dtype."""
-        if self.where is None:
-            return np.zeros(actual.shape, bool)
-        where = np.broadcast_to(self.where(case), actual.shape)
+        return self.granted(case, actual, exact)[0]
+
+    def granted(self, case: Case, actual: np.ndarray, exact: Exact) -> tuple[np.ndarray, np.ndarray]:
+        """Where this row excuses an answer of the right shape and dtype, and where rounding may take half of what it grants that."""
+        none = np.zeros(actual.shape, bool)
+        where = none if self.where is None else np.broadcast_to(self.where(case), actual.shape)
         if not where.any():
-            return where
+            return none, none
         if self.predict is None and case.output == "values" and isinstance(case.spec.reduction, Average):
             where = where & may_round(case, str(self.accumulator))
-        expected = exact
+        expected, least = exact, None
         if self.predict is not None:
             foreseen = self.predict(case, exact) if self.nearest is None else self.nearest(case, actual)
             predicted = np.broadcast_to(np.asarray(foreseen), actual.shape)
@@ -92,8 +95,21 @@ class Divergence:
                 # The bound is relative, so that of a large prediction is as large.
                 magnitude = np.fmax(exact.magnitude, np.where(np.isfinite(value), np.abs(value), 0))
                 expected = replace(exact, value=value, rest=np.zeros(actual.shape), magnitude=magnitude)
+                least = self._least(case, exact, value)
         slack = 0.0 if self.slack is None else self.slack(case)
-        return where & ~compare.compare(case, actual, expected, self.accumulator, slack).bad
+        found = compare.compare(case, actual, expected, self.accumulator, slack, least)
+        return where & ~found.bad, where & ~found.bad & found.vacuous
+
+    def _least(self, case: Case, exact: Exact, predicted: np.ndarray) -> np.ndarray:
+        """What rounding leaves at least of long sums of one sign that are predicted, as a share of those that the definition has.
+
+        Half of it: terms that are all larger or smaller by one factor lie otherwise between powers of two, and
+        a prediction may itself have been rounded up, to twice its sum at most.
+        """
+        if self.accumulator is None:
+            return np.zeros(predicted.shape)
+        share: np.ndarray = np.abs(predicted / np.where(exact.largest > 0, exact.value, np.inf)) / 2
+        return np.nan_to_num(share * compare.least_sum(exact, dtype_named(self.accumulator), case.x.dtype), nan=0, posinf=0)
 
 
 def known_of(rows: Iterable[Divergence], *backends: tuple[str, str]) -> tuple[Divergence, ...]:
@@ -145,6 +161,8 @@ class Mended:
     answer: np.ndarray
     excused: dict[str, int]
     comparison: compare.Comparison | None
+    vacuous: bool = False
+    """Whether a bound excused some of it that rounding may take half of."""
 
 
 def mend(case: Case, actual: Any, rows: Sequence[Divergence]) -> Mended:
@@ -163,11 +181,14 @@ def mend(case: Case, actual: Any, rows: Sequence[Divergence]) -> Mended:
     comparison = compare.compare(case, actual)
     left = comparison.bad.copy()
     excused: dict[str, int] = {}
+    vacuous = False
     for row in wrong:
         if not left.any():
             break
-        explained = left & row.explains(case, actual, comparison.exact)
+        granted, wide = row.granted(case, actual, comparison.exact)
+        explained = left & granted
         if explained.any():
+            vacuous |= bool((explained & wide).any())
             excused[row.id] = int(explained.sum())
             left &= ~explained
     if not excused:
@@ -176,7 +197,7 @@ def mend(case: Case, actual: Any, rows: Sequence[Divergence]) -> Mended:
     mended = comparison.bad & ~left
     with np.errstate(over="ignore"):
         answer[mended] = comparison.exact.value.astype(actual.dtype)[mended]
-    return Mended(answer=answer, excused=excused, comparison=comparison)
+    return Mended(answer=answer, excused=excused, comparison=comparison, vacuous=vacuous)
 
 
 def ends(case: Case, outcome: str, rows: Iterable[Divergence]) -> Divergence | None:

@@ -169,6 +169,7 @@ class Trial:
         if count_taps(case) > most or (self.law.requires is not None and not self.law.requires(case)):
             self._filter(case, "not what the law is about")
         self.backend.excused.clear()
+        self.backend.vacuous = False
         try:
             if self.hung and text.write(case) != self.hung:
                 return  # shrinking a case that hangs would wait for each smaller one as well
@@ -183,6 +184,7 @@ class Trial:
                 self.hung = text.write(case)
             raise LawBroken(self._explain(case, error)) from error
         tally.compared += 1
+        tally.vacuous += self.backend.vacuous
         self._record(case, None)
 
     def all(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import backends
 from backends import UnknownBackend, oracle, text
 from backends.answer import Raised, observe
-from backends.compare import Nonconformity, assert_shaped
+from backends.compare import Nonconformity, assert_shaped, is_vacuous
 from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
 from backends.process import Remote, RemoteError, RemoteFailure, TimedOut
 from backends.spec import Average, Lp, Sliding
@@ -70,6 +70,7 @@ class Subject:
         self.tally = Tally()
         self.excused: Counter[str] = Counter()
         self.last: Mended | None = None
+        self.vacuous = False
         self.slowest = 0.0
 
     @property
@@ -225,6 +226,7 @@ class Subject:
         if not isinstance(actual, np.ndarray):
             raise Nonconformity(f"fetch returned {type(actual).__name__}: expected a NumPy array", kind="type")
         mended = mend(case, actual, self.divergences)
+        self.vacuous |= mended.vacuous or is_vacuous(case)
         if mended.excused:
             self.excused.update(mended.excused)
             self.last = mended

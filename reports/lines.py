@@ -117,8 +117,8 @@ class Gap(Line):
 class Tally(Line):
     """What one law saw of one backend when it had finished; a law without one was interrupted.
 
-    `known`: how many deviations a known divergence explained. `vacuous`: how many comparisons had a bound too
-    wide to mean anything. `seconds`: how long it took.
+    `known`: how many deviations a known divergence explained. `vacuous`: how many of the compared cases
+    were granted a bound so wide that rounding may take half of a sum. `seconds`: how long it took.
     """
 
     kind: ClassVar[str] = "tally"

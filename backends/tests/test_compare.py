@@ -160,13 +160,74 @@ def test_float16_overflows_where_rounding_does() -> None:
 
 
 def test_long_sums_are_vacuous_and_say_so() -> None:
-    """Where rounding may do anything, only the sum of magnitudes, times e for 2^24 roundings, bounds the answer, and the element counts as vacuous."""
+    """Where rounding may take half of a sum its error is still at most m·u of the sum of magnitudes, and the element counts as vacuous."""
     case = one(Average(), [1.0, 2.0])
     exact = oracle.pool(case)
     long = type(exact)(**{**vars(exact), "terms": np.full((1, 1, 1), 2**24)})
     assert compare.compare(case, np.float32([[[1.4]]]), long).vacuous.all()
     assert not compare.compare(case, np.float32([[[1.4]]]), long).bad.any()
-    assert compare.compare(case, np.float32([[[4.2]]]), long).bad.all()
+    assert compare.compare(case, np.float32([[[3.1]]]), long).bad.all()
+
+
+@pytest.mark.parametrize(
+    "windows, output, sizes, says",
+    [
+        (Global(), "values", (2**23,), True),
+        (Sliding(kernel=(2**23,)), "values", (2**24,), True),
+        (Sliding(kernel=(4096,)), "values", (2**24,), False),
+        (Adaptive(output_size=(2**12, 2**11)), "gradient", (1, 1), True),
+        (Sliding(kernel=(2**23,)), "gradient", (2**23,), False),
+        (Global(), "values", (4096,), False),
+    ],
+)
+def test_vacuous_cases_are_told_by_their_sizes(windows, output: str, sizes: tuple[int, ...], says: bool) -> None:
+    """A case is vacuous by the definition where 2^23 terms or so meet in one element of float32."""
+    x = np.broadcast_to(np.float32(1), (1, 1, *sizes))
+    spec = PoolSpec(reduction=Average(), windows=windows)
+    cotangent = np.broadcast_to(np.float32(1), (1, 1, *spec.output_shape(sizes))) if output == "gradient" else None
+    assert compare.is_vacuous(Case(spec=spec, x=x, output=output, cotangent=cotangent)) is says
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    count=st.integers(compare.oracle.LONG + 1, 3000),
+    picks=st.lists(st.sampled_from([1, 0.7, 1.5, 0.01, 100, 3, 2.0**-12, 255]), min_size=1, max_size=5),
+    dtype=st.sampled_from(compare.HALF),
+    chunk=st.sampled_from([1, 2, 8, 64, 5000]),
+    order=st.sampled_from([1, -1, 0]),
+    sign=st.sampled_from([1, -1]),
+)
+def test_what_stays_of_long_sums_conforms(count: int, picks: list[float], dtype: str, chunk: int, order: int, sign: int) -> None:
+    """A sum of any length kept in a half type, in parts or in one, forwards, backwards or by size, is within what that type is granted."""
+    kind = dtype_named(dtype)
+    numbers = np.resize(picks, count).astype(kind)
+    case = Case(spec=PoolSpec(reduction=Average(), windows=Global()), x=(numbers * kind.type(sign)).reshape(1, 1, count))
+    ordered = np.sort(numbers) if not order else numbers[::order]
+    padded = np.concatenate([ordered, np.zeros(-count % chunk, kind)]).reshape(-1, chunk)
+    total = _kept(_kept(padded.T).reshape(-1, 1))
+    if np.isfinite(total).all():
+        answer = (total / kind.type(count) * kind.type(sign)).astype(kind).reshape(1, 1, 1)
+        comparison = compare.compare(case, answer, accumulator=dtype)
+        assert not comparison.bad.any(), compare.explain(comparison)
+
+
+def _kept(columns: np.ndarray) -> np.ndarray:
+    """The sum of each column, kept in the type itself, row after row."""
+    total = np.zeros(columns.shape[1], columns.dtype)
+    with np.errstate(over="ignore"):
+        for row in columns:
+            total = (total + row).astype(columns.dtype)
+    return total
+
+
+@pytest.mark.parametrize("dtype, places", [("bfloat16", 256), ("float16", 2048)])
+def test_less_than_rounding_leaves_is_told(dtype: str, places: int) -> None:
+    """Of ones past the places of a type, an answer below what rounding leaves is refused, and the message says what that is."""
+    case = one(Average(), [1.0] * 4 * places, dtype)
+    for share, conforms in ((0.25, True), (0.05, False), (0.0, False), (-0.25, False)):
+        comparison = compare.compare(case, np.full((1, 1, 1), share).astype(case.x.dtype), accumulator=dtype)
+        assert comparison.vacuous.all() and comparison.bad.all() != conforms
+    assert "less than rounding leaves of terms of one sign, 0.12" in compare.explain(comparison)
 
 
 @pytest.mark.parametrize(

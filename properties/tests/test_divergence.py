@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from backends import oracle
 from backends.interface import Case, dtype_named
-from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
+from backends.spec import Adaptive, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding
 from properties.divergence import Divergence, ends, may_round, mend
+from properties.divergences_tensorflow import ROWS as TENSORFLOW
 from properties.divergences_torch import ROWS
 from properties.mutable import narrow
 
@@ -133,6 +134,46 @@ def test_an_accumulator_is_no_excuse_for_a_sum_that_it_holds() -> None:
     for value, excused in ((1.1, True), (1, False)):
         case = Case(spec=PoolSpec(reduction=Average(), windows=Global()), x=np.full((1, 1, 49), value, np.float16))
         assert bool(mend(case, np.float16([[[value * 49 / 48]]]), [lossy]).excused) is excused
+
+
+def bins(count: int, dtype: str = "bfloat16", reduction: Reduction | None = None) -> Case:
+    """The gradient of one element in so many bins, each of whose cotangents has a share of 1 in it."""
+    spec = PoolSpec(reduction=reduction or Max(), windows=Adaptive(output_size=(count,)))
+    x = np.ones((1, 1, 1), dtype_named(dtype))
+    return Case(spec=spec, x=x, output="gradient", cotangent=np.ones((1, 1, count), x.dtype))
+
+
+@pytest.mark.parametrize("reduction", [Max(), Average()], ids=str)
+@pytest.mark.parametrize("count", [200, 300, 4096])
+@pytest.mark.parametrize("share, excused", [("stays", True), (0, False), (-1, False), (0.1, False), (-0.6, False), (-math.inf, False)])
+def test_a_long_sum_of_one_sign_keeps_its_sign_and_size(reduction: Reduction, count: int, share: float | str, excused: bool) -> None:
+    """Where an accumulator may lose most of a sum of one sign, what it cannot add up to is not excused: 0, less than it has places for, or another sign."""
+    lossy = next(row for row in ROWS if row.id == "torch-bfloat16-gradient")
+    case = bins(count, reduction=reduction)
+    answer = min(count, 256) if share == "stays" else share * min(count, 256)
+    if answer != count:
+        assert lossy.explains(case, np.full((1, 1, 1), answer).astype(case.x.dtype), oracle.pool(case)).all() == excused
+
+
+@pytest.mark.parametrize("fill", [1, -1])
+@pytest.mark.parametrize("share, excused", [(1, True), (0.9, True), (0, False), (0.1, False), (-1, False)])
+def test_a_predicted_sum_keeps_its_sign_and_size(fill: int, share: float, excused: bool) -> None:
+    """Where a row predicts a long sum, and grants an accumulator's rounding, 0 and another sign are not excused."""
+    count = next(row for row in TENSORFLOW if row.id == "tf-float16-count")
+    windows = Sliding(kernel=(5000,))
+    case = Case(spec=PoolSpec(reduction=Average(), windows=windows), x=np.full((1, 1, 5000), fill, np.float16))
+    exact = oracle.pool(case)
+    came = count.predict(case, exact) * share
+    assert count.explains(case, came.astype(np.float16), exact).all() == excused
+
+
+def test_what_is_excused_by_half_of_a_sum_counts_as_vacuous() -> None:
+    """An answer that a bound excuses which may take half of its sum is said to be vacuous, one of a short sum is not."""
+    lossy = next(row for row in ROWS if row.id == "torch-bfloat16-gradient")
+    assert mend(bins(300), bins(300).x * bins(300).x.dtype.type(256), [lossy]).vacuous
+    short = bins(3).replace(cotangent=np.array([[[256, 1, 1]]]).astype(bins(3).x.dtype))
+    mended = mend(short, short.x * short.x.dtype.type(256), [lossy])
+    assert mended.excused and not mended.vacuous
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])

@@ -1,6 +1,7 @@
 """Laws are put to a backend as they say, and say what they saw."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ import properties.test_large
 import properties.test_paths
 import properties.test_values  # noqa: F401  # registers its laws
 from backends import text
-from backends.interface import Case
+from backends.interface import Case, dtype_named
 from backends.process import Remote
-from backends.spec import Max, PoolSpec, Sliding
+from backends.spec import Adaptive, Max, PoolSpec, Sliding
+from properties.divergences_torch import ROWS
 from properties.laws import REGISTRY, Budget, LawBroken, Trial, law
 from properties.subject import LEAST_PATIENCE, Subject, question
 from properties.tests import strangers
@@ -147,6 +149,25 @@ def test_a_case_is_recorded_with_what_it_asks(tmp_path: Path) -> None:
     assert len(observations) == one.backend.tally.compared
     assert {"reduction", "windows", "dtype", "layout", "output", "memory", "values"} <= set(observations[0].question)
     assert {observation.status for observation in observations} == {"conforms"}
+
+
+@pytest.mark.parametrize("count, stays, vacuous", [(300, 256, 1), (300, 300, 0), (3, 3, 0)])
+def test_comparisons_that_say_little_are_counted(count: int, stays: int, vacuous: int) -> None:
+    """A compared case of which a bound that may take half of a sum excused something is counted as vacuous."""
+
+    class Stagnant(strangers.Sound):
+        name, version = "torch", "2.13.0"
+        bfloat16: ClassVar[dict] = {"windows": {"adaptive"}, "ndims": {1}, "dtypes": {"bfloat16"}, "outputs": {"gradient"}}
+        capabilities: ClassVar[dict] = {"max": strangers.Sound.capabilities["max"] | bfloat16}
+
+        def bind(self, case: Case):
+            return lambda: case.x * case.x.dtype.type(stays)
+
+    one = Trial(REGISTRY["crowded_gradients"], Subject(Stagnant(), ROWS), None, Budget(seconds=60))
+    x = np.ones((1, 1, 1), dtype_named("bfloat16"))
+    spec = PoolSpec(reduction=Max(), windows=Adaptive(output_size=(count,)))
+    one.put(Case(spec=spec, x=x, output="gradient", cotangent=np.ones((1, 1, count), x.dtype)))
+    assert (one.backend.tally.compared, one.backend.tally.vacuous) == (1, vacuous)
 
 
 def test_the_budget_ends_a_law() -> None:
