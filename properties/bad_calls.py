@@ -115,6 +115,18 @@ class Canvas:
         """A case with another order of the norm, for a norm."""
         return self.sliding(reduction=Lp(p=p)) if isinstance(self.reduction, Lp) else None
 
+    def straddling(self, padding: str = "") -> Case | None:
+        """Windows of two taps, one before the input and one past it on the last axis, with a padding of one or the one given."""
+        pads = padding or self.last(((0, 0),) * len(self.kernel), (1, 1))
+        dilation = self.last(self.ones, 3)
+        return self.sliding(x=self.x[..., :2], kernel=self.window(2), stride=self.ones, dilation=dilation, padding=pads)
+
+    def gradient(self, case: Case | None) -> Case | None:
+        """The gradient of a case's values."""
+        if case is None or "gradient" not in self.can.outputs:
+            return None
+        return case.replace(output="gradient", cotangent=_numbers(case.pooled_shape, case.x.dtype))
+
     def cotangent(self, change: Callable[[tuple[int, ...]], tuple[int, ...]], dtype: str | None = None) -> Case | None:
         """A gradient whose cotangent has the shape that `change` makes of the pooled one."""
         plain = self.sliding()
@@ -141,6 +153,10 @@ VIOLATIONS: Mapping[str, Callable[[Canvas], Case | None]] = {
     "padding -1 before": lambda c: c.sliding(padding=c.last(_both(c.zeros), (-1, 0))),
     "windows that read padding alone": lambda c: c.sliding(padding=c.last(_both(c.zeros), (c.kernel[-1],) * 2)),
     "a window that reads padding alone, after": lambda c: c.sliding(stride=c.ones, padding=c.last(_both(c.zeros), (0, c.kernel[-1]))),
+    "windows that straddle the input": lambda c: c.straddling(),
+    "windows that straddle the input, SAME": lambda c: c.straddling("same_upper"),
+    "the gradient of windows that straddle the input": lambda c: c.gradient(c.straddling()),
+    "the gradient of windows that straddle the input, SAME": lambda c: c.gradient(c.straddling("same_upper")),
     "ceil mode with SAME": lambda c: c.sliding(padding="same_upper", ceil_mode=True),
     "a kernel of higher rank than x": lambda c: c.sliding(kernel=(*c.kernel, c.kernel[-1]), stride=(*c.stride, 1)),
     "a kernel of lower rank than x": lambda c: c.sliding(x=c.x[..., None]),

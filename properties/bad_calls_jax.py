@@ -75,6 +75,11 @@ CALLS = (
         code='lax.reduce_window(jnp.zeros(4), -jnp.inf, lax.max, (2,), (1,), "VALID", base_dilation=(0,))',
     ),
     BadCall(
+        id="straddling-window",
+        violates="a window of 2 with dilation 3 and a padding of 1, which reads padding on either side of 2 elements and none of them",
+        code="lax.reduce_window(jnp.zeros(2), -jnp.inf, lax.max, (2,), (1,), [(1, 1)], window_dilation=(3,))",
+    ),
+    BadCall(
         id="short-padding",
         violates="padding for one axis of two",
         code="lax.reduce_window(jnp.zeros((4, 4)), -jnp.inf, lax.max, (2, 2), (1, 1), [(0, 0)])",

@@ -74,6 +74,12 @@ CALLS = (
         code="F.max_pool1d(torch.zeros(1, 1, 4), 5, 1, 0, 2**62)",
     ),
     BadCall(
+        id="max2d-straddling-window",
+        violates="a window of 2 with dilation 3 and a padding of 1, which reads padding on either side of 2 elements and none of them",
+        source=ISSUE + "114216",
+        code="F.max_pool2d(torch.zeros(1, 1, 2, 2), (2, 1), 1, (1, 0), (3, 1), return_indices=True)",
+    ),
+    BadCall(
         id="max1d-window-0",
         violates="a window of 0",
         code="F.max_pool1d(torch.zeros(1, 1, 4), 0)",

@@ -47,6 +47,14 @@ GRADIENTS = (
     ),
     # --- gradients, as the framework's own autograd calls them ---
     BadCall(
+        id="max2d-straddling-window-gradient",
+        violates="the gradient of windows of 2 with dilation 3 and a padding of 1, which read none of 2 elements",
+        code="""
+            x = torch.zeros(1, 1, 2, 2**20, requires_grad=True)
+            torch.autograd.grad(F.max_pool2d(x, (2, 1), 1, (1, 0), (3, 1)).sum(), x)
+        """,
+    ),
+    BadCall(
         id="autograd-cotangent-larger",
         violates="a cotangent larger than the pooled values",
         code="""

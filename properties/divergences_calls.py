@@ -69,6 +69,19 @@ def reads_padding_alone(case: Case) -> np.ndarray:
     return np.array(any(max(pads) >= windows.reach(axis) for axis, pads in enumerate(windows.padding)))
 
 
+def straddles(case: Case) -> np.ndarray:
+    """A window of which some taps lie before the input and the others past it, though no padding is as wide as the window."""
+    windows = case.spec.windows
+    if not sliding(case) or min(*windows.kernel, *windows.stride, *windows.dilation) < 1 or reads_padding_alone(case):
+        return np.array(False)
+    return np.array(any(not window.taps for axis, size in enumerate(case.spatial) for window in windows.along(axis, size)))
+
+
+def straddling_gradient(case: Case) -> np.ndarray:
+    """The gradient of windows that straddle the input."""
+    return straddles(case) & (case.output == "gradient")
+
+
 def wrong_rank(case: Case) -> np.ndarray:
     """A kernel of another rank than the input."""
     return np.array(isinstance(case.spec.windows, Sliding) and case.spec.windows.rank != len(case.spatial))
@@ -248,6 +261,18 @@ ROWS: tuple[Divergence, ...] = (
         description="Backward ops of averages take a cotangent of a smaller batch, and return memory of others.",
     ),
     torch(
+        id="torch-straddling-window-returns", variants=EAGER | COMPILED, verdict="bug", outcome="returns", upstream=TORCH + "114216", where=straddles,
+        smallest="max2d-straddling-window", description="A dilated window whose taps lie on either side of the input gives −inf, and an index past the end of its row or plane.",
+    ),
+    torch(
+        id="torch-straddling-window-gradient-dies", verdict="crash", outcome="signal:SIGSEGV", where=straddling_gradient,
+        smallest="max2d-straddling-window-gradient", description="The gradient of a window whose taps lie on either side of the input is written past the end of its memory.",
+    ),
+    torch(
+        id="torch-straddling-window-gradient-aborts", verdict="crash", outcome="signal:SIGABRT", where=straddling_gradient,
+        smallest="max2d-straddling-window-gradient", description="The gradient of a window whose taps lie on either side of the input is written past the end of its memory.",
+    ),
+    torch(
         id="torch-lp-order-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=no_norm,
         documentation="At p = ∞, one gets Max Pooling.", description="lp_pool takes any order, and gives what its formula gives.",
     ),
@@ -291,6 +316,10 @@ ROWS: tuple[Divergence, ...] = (
     jax(
         id="jax-padding-alone-returns", verdict="convention", outcome="returns", where=reads_padding_alone,
         description="A window of padding alone gives what the reduction starts from: −inf, or 0.",
+    ),
+    jax(
+        id="jax-straddling-window-returns", verdict="convention", outcome="returns", where=straddles, smallest="straddling-window",
+        description="A window whose taps lie on either side of the input gives what the reduction starts from: −inf, or 0.",
     ),
     jax(
         id="jax-empty-axis-returns", verdict="convention", outcome="returns", where=empty_axis,
