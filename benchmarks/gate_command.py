@@ -122,8 +122,9 @@ def make_plan(given: argparse.Namespace) -> Plan:
         Unclear: a side names nothing.
         Unbuildable: a side cannot be built.
     """
-    if given.null and given.baseline:
-        raise Usage("--null compares the candidate with itself: leave --baseline out")
+    for name in ("null", "aa", "power"):
+        if getattr(given, name) and given.baseline:
+            raise Usage(f"--{name} compares the candidate with itself: leave --baseline out")
     for name in ("aa", "trials", "quads"):
         if getattr(given, name) is not None and getattr(given, name) < 1:
             raise Usage(f"--{name} {getattr(given, name)}: expected at least 1")

@@ -87,8 +87,8 @@ class Measurement:
         if all(gaps):
             self.gaps.append(f"{name}: {gaps[0]}")
             return
-        side = ROLES[0] if gaps[0] else ROLES[1]
-        kind = "new" if gaps[0] else "missing"
+        # What the baseline could not be asked is nothing that the candidate loses.
+        kind, side = ("new", ROLES[0]) if gaps[0] else ("skipped", ROLES[1])
         self.uncovered.append(Uncovered(workload=name, kind=kind, side=side, message=f"cannot be asked: {gaps[0] or gaps[1]}"))
 
     def _calibrate(self, workers: "Workers", placed: Sequence[Placed], cell: Cell) -> Cell:

@@ -108,7 +108,9 @@ def _step(finding: Finding, run: Run, again: Again) -> list[tuple[str, str]]:
             # A stored baseline has no answers.
             asked = "" if run.sides[0].kind == "stored" else again.meaning()
             return [(f"Find out why {finding.workload} answers differently before its speed matters.", asked)]
-        case "missing" | "renamed" | "skipped":
+        case "skipped" if finding.workload:
+            return [(f"Let the {finding.side} be asked {finding.workload} again, or the baseline lose it first.", "")]
+        case "missing" | "renamed":
             return [(f"Bring {finding.workload or 'what is missing'} back under its name, or let the baseline lose it first.", "")]
         case "failed" | "died" | "hung" | "garbage" if finding.workload:
             return [(f"See {finding.workload} fail alone:", again.workload(finding.workload))]

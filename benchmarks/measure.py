@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 
 from backends.interface import Backend, Case
-from backends.timing import WARM_CALLS
-from backends.timing import elsewhere as elsewhere  # peer.py takes it from here
+from backends.timing import WARM_CALLS, elsewhere
 from benchmarks import devices, machine
 from benchmarks.cells import Cell, Effort
 from benchmarks.check import Wrong, check, checksum

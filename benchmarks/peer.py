@@ -16,11 +16,10 @@ from typing import Any, TextIO
 
 import backends
 from backends.interface import Backend, refusal
-from backends.timing import WARM_CALLS
+from backends.timing import WARM_CALLS, elsewhere
 from benchmarks import machine
 from benchmarks.cells import Cell
 from benchmarks.check import check
-from benchmarks.measure import elsewhere
 from benchmarks.problems import status_of
 from benchmarks.workloads import WORKLOADS, bytes_moved
 
