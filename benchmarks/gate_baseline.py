@@ -6,7 +6,7 @@ the candidate is judged by the noise of sequential runs as it was calibrated her
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from scipy import special
 
 from benchmarks import gate_findings
 from benchmarks.gate_calibration import Calibration, Noise, machine_of
-from benchmarks.gate_data import METRICS, SCHEMA, Invalid, Machine, Pair, Run, require_seconds
+from benchmarks.gate_data import METRICS, SCHEMA, Invalid, Machine, Pair, Run, Usage, require_seconds
 from benchmarks.gate_decide import concluded, measured, moved
 from benchmarks.gate_files import load
 from benchmarks.gate_statistics import Rule, detectable, holm
 from benchmarks.gate_verdict import Finding, Judgement, Verdict, size
+
+ACCEPTED = "a stored baseline is a side of an earlier gate, gate-candidate.json or gate-baseline.json: `tox -e gate -- --null` writes them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +48,13 @@ class Baseline:
 
 
 def read(path: Path, where: Machine, backend: str) -> Baseline:
-    """An earlier run from its file: `gate-candidate.json` or `gate-baseline.json` of a gate.
+    """An earlier run from its file: `gate-candidate.json` or `gate-baseline.json` of a gate that ran to its end.
 
     Other files of pytest-benchmark are not taken: their rounds meet other memory and other threads than the gate's blocks, and
     differ from them by more than any noise.
 
     Raises:
-        Invalid: it is truncated, foreign or newer, of another machine, or has nothing of this backend.
+        Invalid: it is truncated, foreign or newer, of another machine, of a gate that was cut short, or has nothing of this backend.
     """
     found = load(path, "pytest-benchmark's JSON")
     entries = found.get("benchmarks")
@@ -77,10 +79,12 @@ def read(path: Path, where: Machine, backend: str) -> Baseline:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Invalid(f"{path}: benchmark {name}: {type(error).__name__}: {error}") from error
         workloads[stored.workload], version = stored, str(extra.get("version", ""))
-    if not workloads:
+    info = found["machine_info"]
+    if workloads:
+        skipped += _unmeasured(path, info["poolproof"], workloads)
+    else:
         why = f": {skipped[0]}" if skipped else ""
         raise Invalid(f"{path}: no benchmark of {backend} that a gate could be compared with{why}")
-    info = found["machine_info"]
     return Baseline(
         path=path, created=str(found.get("datetime", "")), backend=backend, version=version, python=str(info.get("python_version", "")),
         workloads=workloads, skipped=tuple(skipped),
@@ -90,7 +94,7 @@ def read(path: Path, where: Machine, backend: str) -> Baseline:
 def _require_machine(path: Path, info: Any, where: Machine) -> None:
     said = info.get("poolproof") if isinstance(info, Mapping) else None
     if not isinstance(said, Mapping):
-        raise Invalid(f"{path}: does not say on which machine it was measured; `tox -e gate` and `tox -e bench` write files that do")
+        raise Invalid(f"{path}: does not say on which machine it was measured; {ACCEPTED}")
     cpu = info.get("cpu") if isinstance(info.get("cpu"), Mapping) else {}
     theirs = said.get("fingerprint") or machine_of({"cpu": cpu.get("brand_raw"), "architecture": info.get("machine"), **said}).fingerprint
     if theirs != where.fingerprint:
@@ -98,11 +102,20 @@ def _require_machine(path: Path, info: Any, where: Machine) -> None:
         raise Invalid(f"{path}: measured on another machine ({str(theirs)[:40]}, {name}), and this one is {where.fingerprint}")
 
 
+def _unmeasured(path: Path, said: Mapping[str, Any], workloads: Mapping[str, Stored]) -> list[str]:
+    if said.get("partial") is not False:
+        raise Invalid(f"{path}: not of a gate that ran to its end: it has fewer rounds and workloads than were asked for; measure it again")
+    named = said.get("workloads")
+    if not isinstance(named, list):
+        raise Invalid(f"{path}: does not say which workloads its gate set out to measure: workloads={named!r}")
+    return [f"{name}: that run could not measure it" for name in map(str, named) if name not in workloads]
+
+
 def _unfit(extra: Mapping[str, Any], backend: str) -> str:
     if (other := str(extra.get("backend", ""))) != backend:
         return f"of {other or 'no backend'}, not of {backend}"
     if extra.get("gate") != SCHEMA:
-        return "not measured by a gate, so under other conditions; `--null` measures a baseline to store"
+        return f"its rounds met other memory and other threads than a gate's blocks do, and differ by more than any noise; {ACCEPTED}"
     return ""
 
 
@@ -144,7 +157,7 @@ def judge(
             findings.append(
                 Finding(kind="new", workload=name, message=f"{name} is not in the stored baseline: there is nothing to compare it with")
             )
-        elif noise is None or noise.sequential <= 0 or noise.runs < 3:
+        elif noise is None or not _known(noise):
             text = f"{name}: the noise of one run after the other is not calibrated here, and nothing can be said without: run --aa"
             findings.append(Finding(kind="calibration", workload=name, state="invalid", level="error", message=text))
         elif stored.metric != pairs[0].metric:
@@ -158,6 +171,29 @@ def judge(
     if judgements:
         findings.append(_weaker(judgements, calibration, rule))
     return concluded(run, judgements, findings, rule, calibration is not None)
+
+
+def require_threshold(threshold: float, calibration: Calibration | None, workloads: Iterable[str], rule: Rule | None = None) -> None:
+    """Refuse a threshold (a share) that a user asks for and that one run after the other cannot tell from noise on this machine.
+
+    Raises:
+        Usage: it is too low; the message has the number that is not.
+    """
+    rule = rule or Rule()
+    known = {name: noise for name in workloads if calibration and (noise := calibration.workloads.get(name)) and _known(noise)}
+    if not known:
+        return
+    worst = max(known, key=lambda name: known[name].sequential)
+    floor = math.expm1(min(rule.errors * known[worst].sequential, 50.0))
+    if threshold < floor:
+        raise Usage(
+            f"threshold {size(threshold)}: against a stored baseline the noise of {worst}, one run after the other on this machine, allows "
+            f"{math.ceil(1e3 * floor) / 10:.1f} % at least; give that, leave the workload out with -k, or measure both sides"
+        )
+
+
+def _known(noise: Noise) -> bool:
+    return noise.sequential > 0 and noise.runs >= 3
 
 
 def _candidate(run: Run) -> dict[str, list[Pair]]:

@@ -195,5 +195,8 @@ def _machine_info(run: Run, side: Side) -> dict[str, Any]:
         "node": run.machine.fingerprint, "processor": described.get("cpu", ""), "machine": system.machine, "system": system.system,
         "release": system.release, "python_implementation": platform.python_implementation(), "python_version": side.python,
         "cpu": {"brand_raw": described.get("cpu", ""), "arch": system.machine, "count": described.get("usable cores", 0)},
-        "poolproof": {**described, "fingerprint": run.machine.fingerprint, "packages": dict(side.packages)},
+        "poolproof": {
+            **described, "fingerprint": run.machine.fingerprint, "packages": dict(side.packages), "partial": run.partial,
+            "workloads": list(run.workloads),
+        },
     }  # fmt: skip

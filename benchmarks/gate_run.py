@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.environments import Environment
-from benchmarks import gate_meaning
+from benchmarks import gate_baseline, gate_meaning
 from benchmarks.gate_baseline import Baseline, judge
 from benchmarks.gate_calibration import Calibration, Manner, require_threshold, this_machine
 from benchmarks.gate_data import Invalid, Machine, Pair, Progress, Run, Side, Uncovered
@@ -103,7 +103,8 @@ class Gate:
         self.workloads = [question.name for question in questions]
         self.workloads += [event.workload for event in self.uncovered if event.kind in ("missing", "renamed")]
         if plan.threshold is not None:
-            require_threshold(plan.threshold, plan.calibration, self.workloads)
+            require = gate_baseline.require_threshold if plan.stored else require_threshold
+            require(plan.threshold, plan.calibration, self.workloads)
         if not questions:
             return
         measurement = Measurement(plan.contenders, plan.settings, self.progress)

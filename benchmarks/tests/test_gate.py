@@ -273,6 +273,18 @@ def test_a_stored_baseline_without_calibration_is_no_pass(gate, measured):
     assert "not calibrated here" in printed
 
 
+def test_a_threshold_that_a_stored_baseline_cannot_tell_is_refused(gate, measured, tmp_path):
+    """Against a stored baseline the threshold is held against the noise of one run after the other, not that of pairs."""
+    noise = gate_calibration.Noise(deviation=0.001, pairs=60, sequential=0.07, runs=60)
+    machine, backend, file = gate_calibration.this_machine(), stranger("Plain"), tmp_path / "calibration.json"
+    made = gate_calibration.Calibration(machine=machine, backend=backend, created="2026", workloads={"m5-wide-pool1": noise})
+    gate_calibration.write(made, file)
+    asked = ("--candidate", ".", "--backend", backend, "--calibration", str(file), "--threshold", "5")
+    got, printed, kept = gate("--baseline", str(measured / "gate-baseline.json"), *asked)
+    assert (got, kept) == (2, None), printed
+    assert "allows 23.4 % at least" in printed
+
+
 @pytest.mark.parametrize("damage", [_truncated, lambda text: text.replace('"fingerprint": "', '"fingerprint": "0'), lambda _: "[]"])
 def test_a_calibration_that_cannot_be_believed_is_no_pass(gate, tmp_path, damage):
     """A calibration that is truncated, foreign or of another machine is refused."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks import gate_baseline, gate_files
 from benchmarks.gate_calibration import Noise
-from benchmarks.gate_data import Invalid, Machine, Side
+from benchmarks.gate_data import Invalid, Machine, Side, Usage
 from benchmarks.tests.gate_samples import MACHINE, SIDES, calibration, pairs, run, spread
 
 STORED = replace(SIDES[0], kind="stored", label="gate-candidate.json")
@@ -100,6 +100,28 @@ def test_a_new_workload_is_told(tmp_path):
     assert told.status == 0 and [finding.workload for finding in told.findings if finding.kind == "new"] == ["c"]
 
 
+@pytest.mark.parametrize(
+    "threshold, known, message",
+    [
+        (0.03, calibration(), "the noise of a, one run after the other on this machine, allows 23.4 % at least"),
+        (0.2336, calibration(), "allows 23.4 %"),
+        (5.0, replace(calibration(), workloads={"a": Noise(deviation=0.01, pairs=12, sequential=1e9, runs=9)}), "at least"),
+    ],
+    ids=["the default", "just under", "absurd noise"],
+)
+def test_a_threshold_under_sequential_noise_is_refused(threshold, known, message):
+    """What one run after the other cannot tell here is refused as a wrong command, with the number that can be."""
+    with pytest.raises(Usage, match=message) as refused:
+        gate_baseline.require_threshold(threshold, known, ("a", "b"))
+    assert refused.value.status == 2
+
+
+@pytest.mark.parametrize("threshold, known", [(0.234, calibration()), (0.03, None), (0.03, NO_SEQUENCES)])
+def test_a_threshold_over_sequential_noise_is_taken(threshold, known):
+    """The number that is named is enough; what is not calibrated gets its verdict, which is none, later."""
+    gate_baseline.require_threshold(threshold, known, ("a", "b"))
+
+
 # --- what it reads ------------------------------------------------------------------------------
 
 
@@ -139,7 +161,10 @@ BAD = {
     "no clock": (changed("benchmarks", 0, "extra_info", "metric", value="sun"), "metric='sun'"),
     "no checksum": (changed("benchmarks", 0, "extra_info", "checksum", value=[]), "checksum=[]"),
     "a benchmark that is none": (changed("benchmarks", 0, value=3), "benchmark 0"),
-    "not of a gate": ({**WHOLE, "benchmarks": [changed("benchmarks", 0, "extra_info", "gate", value=None)["benchmarks"][0]]}, "not measured by a gate"),
+    "not of a gate": ({**WHOLE, "benchmarks": [changed("benchmarks", 0, "extra_info", "gate", value=None)["benchmarks"][0]]}, "its rounds met other memory"),
+    "of a gate that was cut short": (json.dumps(gate_files.side_content(run(partial=True, finished=None), SIDES[1])), "not of a gate that ran to its end"),
+    "not said to be whole": (changed("machine_info", "poolproof", "partial", value=None), "not of a gate that ran to its end"),
+    "no workloads named": (changed("machine_info", "poolproof", "workloads", value=None), "workloads=None"),
 }  # fmt: skip
 
 
@@ -150,6 +175,12 @@ def test_a_bad_file_is_refused(name, tmp_path):
     with pytest.raises(Invalid, match=r"stored\.json") as refused:
         gate_baseline.read(stored(tmp_path, content), MACHINE, "numpy")
     assert message in str(refused.value)
+
+
+def test_what_that_run_could_not_measure_is_told(tmp_path):
+    """A workload that the earlier gate set out to measure, and has no times of, is named."""
+    path = stored(tmp_path, changed("machine_info", "poolproof", "workloads", value=["a", "b", "c"]))
+    assert gate_baseline.read(path, MACHINE, "numpy").skipped == ("c: that run could not measure it",)
 
 
 def test_another_backend_is_refused(tmp_path):
