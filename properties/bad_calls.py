@@ -3,6 +3,9 @@
 The definition's last word: what is invalid raises a Python exception. Returning something, hanging
 and dying by a signal are deviations, and a row of `divergences.py` has to know them. The calls of
 published security advisories are here in the smallest form that breaks the same rule.
+
+NumPy has no pooling of its own: its native call is our `bind`, which takes a `Case` and nothing
+else, so that the cases of `VIOLATIONS`, all of which it is asked, are its table of invalid calls.
 """
 
 import ast
@@ -19,14 +22,20 @@ import numpy as np
 from backends.interface import Capabilities, Case, dtype_named
 from backends.spec import Adaptive, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding, Windows
 
+Must = Literal["raise", "survive"]
+
+TORCH = "import torch\nfrom torch.nn import functional as F\n\n\ndef call():\n{}\n\n\ncall()"
 FORMS = {
     "tensorflow": "import tensorflow as tf\n\n\ndef call():\n{}\n\n\ncall()",
     "tensorflow:graph": "import tensorflow as tf\n\n\n@tf.function\ndef call():\n{}\n\n\ncall()",
     "tensorflow:xla": "import tensorflow as tf\n\n\n@tf.function(jit_compile=True)\ndef call():\n{}\n\n\ncall()",
     "jax": "import jax\nimport jax.numpy as jnp\nfrom jax import lax\n\n\ndef call():\n{}\n\n\njax.block_until_ready(call())",
-    "torch": "import torch\nfrom torch.nn import functional as F\n\n\ndef call():\n{}\n\n\ncall()",
+    "torch": TORCH,
+    "torch:compile": TORCH,
 }
-"""How each variant makes a call. `torch:compile` is asked through cases alone: a compilation costs seconds a call."""
+"""How each variant makes a call. Those of `torch:compile` say themselves what is compiled, and what it is an argument of."""
+TABLES = {"torch:compile": "torch_compiled"}
+"""The variants that have other calls than their framework has eagerly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +45,16 @@ class BadCall:
     `violates` is the rule and the value that breaks it; `code` is a few lines whose last statement
     is the call, with the framework imported as its own documentation does: "tf"; "torch" and "F"; "jax", "jnp" and "lax".
     `source` names an advisory or an issue. Where `must` is "survive" the call asks for something
-    absurd that is not wrong: an answer will do as well as an exception.
+    absurd that is not wrong: an answer will do as well as an exception. A `slow` one is left to the
+    thorough profile: compiling it takes seconds, or says no more than others do.
     """
 
     id: str
     violates: str
     code: str
     source: str | None = None
-    must: Literal["raise", "survive"] = "raise"
+    must: Must = "raise"
+    slow: bool = False
 
     def script(self, backend: str) -> str:
         """The call as a script that a maintainer can paste, in the way of that backend.
@@ -60,7 +71,7 @@ class BadCall:
 
 def calls(backend: str) -> tuple[BadCall, ...]:
     """The bad native calls of one of our own backends, by its name; none of a stranger's."""
-    module = f"properties.bad_calls_{backend.partition(':')[0]}"
+    module = f"properties.bad_calls_{TABLES.get(backend, backend.partition(':')[0])}"
     if backend not in FORMS or importlib.util.find_spec(module) is None:
         return ()
     return importlib.import_module(module).CALLS

@@ -257,7 +257,8 @@ ROWS: tuple[Divergence, ...] = (
         description="A window that reads nothing gives NaN or −inf.",
     ),
     torch(
-        id="torch-backward-batch-returns", verdict="bug", outcome="returns", smallest="avg3d-backward-other-batch adaptive-avg2d-backward-other-batch",
+        id="torch-backward-batch-returns", variants=EAGER | COMPILED, verdict="bug", outcome="returns",
+        smallest="avg3d-backward-other-batch adaptive-avg2d-backward-other-batch",
         description="Backward ops of averages take a cotangent of a smaller batch, and return memory of others.",
     ),
     torch(
@@ -290,7 +291,17 @@ ROWS: tuple[Divergence, ...] = (
     ),
     torch(
         id="torch-compiled-adaptive-empty-returns", variants=COMPILED, verdict="bug", outcome="returns", where=empty_adaptive_average,
-        description="Compiled, an adaptive average over no elements is NaN; eagerly it raises.",
+        smallest="adaptive-avg2d-empty-axis", description="Compiled, an adaptive average over no elements is NaN; eagerly it raises.",
+    ),
+    torch(
+        id="torch-compiled-unpool-negative-index-returns", variants=COMPILED, verdict="bug", outcome="returns", upstream=TORCH + "185885",
+        smallest="unpool2d-index-negative",
+        description="Compiled, an index of −1 is the last element, for max_unpool2d as for torch.index_add; eagerly it raises.",
+    ),
+    torch(
+        id="torch-compiled-backward-index-dies", variants=COMPILED, verdict="crash", outcome="signal:SIGSEGV", upstream=TORCH + "141099",
+        smallest="adaptive-max2d-backward-index-too-large",
+        description="Compiled, adaptive_max_pool2d_backward is the eager kernel, which writes wherever an index points.",
     ),
     jax(
         id="jax-window-larger-returns", verdict="convention", outcome="returns", where=too_large,

@@ -34,7 +34,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = given or [name for name in backends.adapters() if importlib.util.find_spec(name)]
     if "bad_call" in metafunc.fixturenames:
         pairs = [(name, call) for name in names for call in bad_calls.calls(name)]
-        metafunc.parametrize("address, bad_call", [pytest.param(*pair, id=f"{pair[0]}-{pair[1].id}") for pair in pairs])
+        asked = [pytest.param(*pair, id=f"{pair[0]}-{pair[1].id}", marks=[pytest.mark.slow] * pair[1].slow) for pair in pairs]
+        metafunc.parametrize("address, bad_call", asked)
     else:
         metafunc.parametrize("address", names)
 
@@ -64,7 +65,7 @@ def test_a_bad_native_call_raises(remote: Remote, address: str, bad_call: BadCal
     """A framework refuses a call that breaks a rule of pooling with a Python exception."""
     started = time.perf_counter()
     script = bad_call.script(address)
-    seen = remote.execute(script, time_limit=LIMIT)
+    seen = remote.execute(script, time_limit=remote.time_limit)
     deviates = seen.outcome != "raises" and not (seen.outcome == "returns" and bad_call.must == "survive")
     row = knows(remote, seen.outcome, bad_call.id, None) if deviates else None
     records.append(

@@ -1,10 +1,11 @@
 """The table of bad calls is data that can be pasted, and is asked of those it is about."""
 
 import ast
+import fnmatch
 
 import pytest
 
-from properties import bad_calls
+from properties import bad_calls, bad_calls_torch_compiled
 from properties.bad_calls import BadCall
 
 EVERY = [(form, call) for form in bad_calls.FORMS for call in bad_calls.calls(form)]
@@ -28,10 +29,18 @@ def test_ids_are_unique_words(form):
     assert [name for name in ids if name.split() != [name]] == []
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch:compile", "path/to/file.py:Stranger", "package.module:Stranger"])
+@pytest.mark.parametrize("name", ["numpy", "torch:cuda", "path/to/file.py:Stranger", "package.module:Stranger"])
 def test_others_have_no_native_calls(name):
     """A backend without a form, a stranger's for one, has no native calls."""
     assert bad_calls.calls(name) == ()
+
+
+def test_compiled_calls_are_compiled():
+    """Each native call of compiled PyTorch is compiled as the adapter does it, and some are asked whatever the profile."""
+    calls = bad_calls.calls("torch:compile")
+    whole = "torch.compile(lambda {}, fullgraph=True, dynamic=False)"
+    assert [call.id for call in calls if not fnmatch.fnmatch(call.script("torch:compile"), f"*{whole.format('*')}*")] == []
+    assert {call.id for call in calls if not call.slow} == bad_calls_torch_compiled.IN_SHORT
 
 
 def test_the_last_statement_is_the_call():
