@@ -3,7 +3,7 @@
 import contextlib
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -38,6 +38,8 @@ def leave(run: Run, verdict: Verdict, out: Path, calibration: Calibration | None
             finding = Finding(kind="unwritten", state="invalid", level="error", message=f"what was found cannot be written: {error}")
             verdict = replace(verdict, state="invalid", findings=(finding, *verdict.findings))
             verdict = replace(verdict, headline=headline(run, verdict))
+            # The record comes first, and has the room of all that stood here.
+            _remove(out / name for name in FILES)
             _files(run, verdict, out, calibration, again)
     return verdict
 
@@ -93,19 +95,23 @@ def _step_summary(run: Run, verdict: Verdict, _out: Path, calibration: Calibrati
     return _tried(lambda: _append(markdown(run, verdict, calibration, again)))
 
 
-def _tried(write: Callable[[], Any], files: Sequence[Path] = ()) -> Exception | None:
+def _tried(write: Callable[[], Any], files: Iterable[Path] = ()) -> Exception | None:
     """What went wrong, None if nothing did; what stands half written, or from before, is then removed."""
     try:
         write()
     except Exception as error:
-        for file in files:
-            with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
+        _remove(files)
         if not isinstance(error, OSError):
             with contextlib.suppress(OSError):
                 traceback.print_exc()
         return error
     return None
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def _append(told: str) -> None:
