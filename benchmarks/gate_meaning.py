@@ -7,6 +7,7 @@ so both run at once, as processes of their own: `properties` is nothing that ben
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 from backends.environments import ROOT
 from benchmarks.gate_data import ROLES, Invalid, Progress
 from benchmarks.gate_worker import Contender, Launches, Settings
+from benchmarks.table import duration
 from reports import record
 
 ANSWERS, HOLDS = "properties.answers", "properties.holds"
@@ -31,6 +33,8 @@ PYTEST = "import sys; from backends.nursery import end_with_parent; end_with_par
 TOLD = 10.0
 """Seconds between two lines about how far the laws are."""
 LONGEST = 3600.0
+COLLECTED = re.compile(r"^collected (\d+) items?(?:.* (\d+) selected)?", re.MULTILINE)
+"""How pytest says how many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,7 @@ def _asked(contenders: Sequence[Contender], folder: Path, profile: str, known: S
                 old.unlink()
             where = each.environment
             command = [
-                *(sys.executable, "-c", PYTEST, *LAWS, "-q", "-p", "no:cacheprovider", f"--hypothesis-profile={profile}"),
+                *(sys.executable, "-c", PYTEST, *LAWS, "-p", "no:cacheprovider", f"--hypothesis-profile={profile}"),
                 *(*_where(each), *known, f"--records={records}", f"--answers={folder / f'{each.role}.answers'}"),
             ]
             with (folder / f"{each.role}.log").open("wb") as log:
@@ -130,12 +134,21 @@ def _wait(processes: Sequence["subprocess.Popen[bytes]"], folder: Path, progress
             raise Invalid(f"the laws were not done within {LONGEST:g} s")
         if now - told > TOLD:
             told = now
-            done = ", ".join(f"{_laws_done(folder / role)} of the {role}'s laws" for role in ROLES)
-            progress.note(f"conformance: {done}, {now - start:.0f} s")
+            progress.note(_far(folder, now - start))
 
 
-def _laws_done(records: Path) -> int:
-    return sum(file.read_bytes().count(b'"kind":"tally"') for file in records.glob("*.jsonl"))
+def _far(folder: Path, seconds: float) -> str:
+    """How far the laws are after so many seconds, with the time that the slower side still needs."""
+    told, left = [], []
+    for role in ROLES:
+        done = sum(file.read_bytes().count(b'"kind":"tally"') for file in (folder / role).glob("*.jsonl"))
+        said = (folder / f"{role}.log").read_text(encoding="utf-8", errors="replace")
+        collected = COLLECTED.search(said)
+        total = int(collected[2] or collected[1]) if collected else 0
+        told.append(f"{done}{f' of {total}' if total else ''} of the {role}'s laws")
+        left += [seconds / done * max(0, total - done)] if total and done else []
+    about = f", about {duration(max(left))} left" if len(left) == len(ROLES) else ""
+    return f"conformance: {', '.join(told)}, {duration(seconds)}{about}"
 
 
 def _read(role: str, folder: Path, status: int) -> Laws:

@@ -49,11 +49,13 @@ class Measurement:
             Invalid: a side does not start.
         """
         left = {question.name: question for question in questions}
+        total = len(left)
         while left or not set(SENTINELS) <= set(self.cells):
             try:
                 with self._workers(self.sides, 0) as workers:
                     while left:
                         name, question = next(iter(left.items()))
+                        self.progress.note(f"rehearsal: {name}, {total - len(left) + 1} of {total}")
                         self._rehearse(workers, question)
                         del left[name]
                     self._sentinels(workers)

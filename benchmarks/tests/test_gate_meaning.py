@@ -24,15 +24,18 @@ def few_laws():
         yield
 
 
-class Quiet:
+class Told:
+    def __init__(self):
+        self.notes = []
+
     def note(self, text):
-        pass
+        self.notes.append(text)
 
 
-def compared(folder, *names):
+def compared(folder, *names, told=None):
     sides = zip(("baseline", "candidate"), names, strict=True)
     contenders = [Contender(role=role, backend=f"{STRANGERS}:{name}", environment=HERE) for role, name in sides]
-    return gate_meaning.compare(contenders, folder, Quiet())
+    return gate_meaning.compare(contenders, folder, told or Told())
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,19 @@ def test_laws_that_do_not_run_to_their_end_are_a_problem(tmp_path, monkeypatch):
     monkeypatch.setattr(gate_meaning, "LAWS", ("properties", "-m", "law", "-k", "no_law_has_this_name"))
     with pytest.raises(Invalid, match="cannot be asked"):
         compared(tmp_path, "Plain", "Plain")
+
+
+def test_the_laws_say_how_far_they_are(tmp_path, monkeypatch):
+    """Each side's laws are counted against how many there are, with the time that is left once both have begun."""
+    monkeypatch.setattr(gate_meaning, "TOLD", 0.0)
+    compared(tmp_path, "Plain", "Plain", told=(told := Told()))
+    assert told.notes
+    for role in ("baseline", "candidate"):
+        assert f"3 of 3 of the {role}'s laws" in gate_meaning._far(tmp_path, 9.0)
+    assert gate_meaning._far(tmp_path, 9.0).endswith("0:09, about 0:00 left")
+    next(iter((tmp_path / "baseline").glob("*.jsonl"))).write_text('{"kind":"tally"}\n')
+    assert gate_meaning._far(tmp_path, 9.0).startswith("conformance: 1 of 3 of the baseline's laws, 3 of 3")
+    assert gate_meaning._far(tmp_path, 9.0).endswith("about 0:18 left")
 
 
 def test_laws_end_with_the_gate(tmp_path):

@@ -116,6 +116,14 @@ def test_a_workload_that_fails_leaves_the_others(measure):
     assert list(measurement.pairs(["m5-wide-pool1"], 3, 0)) == []
 
 
+def test_a_rehearsal_says_how_far_it_is(measure):
+    """Each workload is told when its turn comes, with its number of all, also after one that killed a process."""
+    measurement = measure(contender("baseline", "Plain"), contender("candidate", "Dying"), quads=2)
+    measurement.rehearse([question(), replace(question(), name="again")])
+    told = [note for note in measurement.progress.notes if note.startswith("rehearsal")]
+    assert told == ["rehearsal: m5-wide-pool1, 1 of 2", "rehearsal: again, 2 of 2"]
+
+
 def test_a_side_that_does_not_start_ends_it_all(measure):
     """A side that cannot be loaded is no fault of one workload."""
     measurement = measure(contender("baseline", "Plain"), contender("candidate", "Unloadable"))
