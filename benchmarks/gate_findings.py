@@ -141,6 +141,9 @@ def of_meaning(meaning: Any) -> Iterator[Finding]:
     if isinstance(bits, Mapping) and bits.get("cases"):
         text = f"{bits['cases']} cases give other bits with the same verdict, at most {bits.get('largest', 'an unknown amount')} apart"
         yield Finding(kind="different_bits", message=text, case=str(bits.get("case") or ""))
+        if unjudged := bits.get("unjudged"):
+            text = f"{unjudged} of them were not held against the definition again: whether they deviate now in a known way is not said"
+            yield Finding(kind="different_bits", level="warning", message=text)
 
 
 # --- the first line -----------------------------------------------------------------------------

@@ -217,6 +217,14 @@ def test_other_changes_of_meaning_are_listed(name):
     assert verdict.status == 0 and [finding.kind for finding in verdict.findings] == [name]
 
 
+@pytest.mark.parametrize("unjudged, levels", [(0, ["notice"]), (7, ["notice", "warning"])])
+def test_other_bits_that_nobody_judged_are_told(unjudged, levels):
+    """Cases with other bits are counted; those that were too many to be judged again are a warning."""
+    bits = {"cases": 9, "largest": 0.5, "case": "max k2", "unjudged": unjudged}
+    verdict = decide(run(meaning={**MEANING, "different_bits": bits}), calibration())
+    assert [finding.level for finding in verdict.findings if finding.kind == "different_bits"] == levels
+
+
 @pytest.mark.parametrize("only, dropped", [("speed", {"meaning": None}), ("meaning", {"pairs": ()})])
 def test_half_a_gate_is_whole_where_no_more_was_asked(only, dropped):
     """`--only` asks for one half, and the other is not missed."""
