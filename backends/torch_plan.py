@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.interface import Capabilities, Case, Unsupported
+from backends.interface import Capabilities, Case, Unsupported, same_bits
 from backends.plan import Call, literal
 from backends.spec import SAME, Adaptive, Average, Global, Lp, Max, Sliding, Windows
 
@@ -234,12 +234,18 @@ def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
     return dense(shape, (0, *range(2, len(shape)), 1))
 
 
+LISTED = 64
+"""Elements of a tensor up to which code lists them, though all be the same."""
+
+
 def tensor_source(storage: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...], device: str) -> str:
     """An expression for a tensor of that shape and those strides over `storage`, its memory in order."""
     dtype = f"dtype=torch.{storage.dtype.name}" + (f", device={device!r}" if device != "cpu" else "")
     if not math.prod(shape):
         return f"torch.empty_strided({shape}, {strides}, {dtype})"
     if strides == contiguous(shape):
+        if storage.size > LISTED and same_bits(storage, np.full_like(storage, storage[0])):
+            return f"torch.full({shape}, {literal(storage[0])}, {dtype})"
         return f"torch.tensor({literal(storage.reshape(shape))}, {dtype})"
     if strides == channels_last(shape) and len(shape) > 3 and shape[1] > 1 and math.prod(shape[2:]) > 1:
         array = np.moveaxis(storage.reshape(shape[0], *shape[2:], shape[1]), -1, 1)

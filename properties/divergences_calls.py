@@ -1,6 +1,6 @@
 """Invalid calls that a framework does not refuse, as rows: it returns, hangs or dies where it should raise.
 
-`smallest` names native calls of `bad_calls_*.py` by id, or is empty where `where` says it of cases.
+`smallest` names native calls of `bad_calls_*.py` by id, or is a case where `where` says it of cases.
 """
 
 from functools import partial
@@ -15,10 +15,13 @@ EAGER = frozenset({""})
 GRAPH, XLA = frozenset({"graph"}), frozenset({"xla"})
 COMPILED = frozenset({"compile"})
 TF = "https://github.com/tensorflow/tensorflow/issues/"
+SPEC = "StableHLO's specification of reduce_window: num_windows = (padded_input_shape == 0 || dilated_window_shape > padded_input_shape) ? 0 : …"
+PADDED = "StableHLO's specification of reduce_window: padded_inputs = pad(inputs[:], init_values[:], padding[:, 0], padding[:, 1], …)"
+CLIPS = "https://github.com/jax-ml/jax/pull/10351"
 TORCH = "https://github.com/pytorch/pytorch/issues/"
-tensorflow = partial(Divergence, backend="tensorflow", versions=">=2.21,<2.22", variants=EAGER, observed="", smallest="")
-torch = partial(Divergence, backend="torch", versions=">=2.11,<2.14", variants=EAGER, observed="", smallest="")
-jax = partial(Divergence, backend="jax", versions=">=0.10,<0.11", variants=EAGER, observed="", smallest="")
+tensorflow = partial(Divergence, backend="tensorflow", versions=">=2.21,<2.22", variants=EAGER, observed="")
+torch = partial(Divergence, backend="torch", versions=">=2.11,<2.14", variants=EAGER, observed="")
+jax = partial(Divergence, backend="jax", versions=">=0.10,<0.11", variants=EAGER, observed="")
 
 
 def sliding(case: Case) -> bool:
@@ -40,14 +43,19 @@ def absurd(case: Case) -> np.ndarray:
     return np.array(sliding(case) and max(case.spec.windows.kernel) >= 2**31)
 
 
-def empty_axis(case: Case) -> np.ndarray:
-    """An axis of no elements."""
-    return np.array(0 in case.spatial)
+def empty_sliding(case: Case) -> np.ndarray:
+    """Sliding windows over an axis of no elements."""
+    return np.array(sliding(case) and 0 in case.spatial)
 
 
 def empty_global(case: Case) -> np.ndarray:
     """A global window over an axis of no elements."""
     return np.array(isinstance(case.spec.windows, Global) and 0 in case.spatial)
+
+
+def empty_mean(case: Case) -> np.ndarray:
+    """A global average over an axis of no elements."""
+    return empty_global(case) & isinstance(case.spec.reduction, Average)
 
 
 def empty_adaptive_average(case: Case) -> np.ndarray:
@@ -59,6 +67,14 @@ def crops(case: Case) -> np.ndarray:
     """Padding below zero."""
     windows = case.spec.windows
     return np.array(sliding(case) and not isinstance(windows.padding, str) and min(map(min, windows.padding)) < 0)
+
+
+def crops_elements(case: Case) -> np.ndarray:
+    """Padding below zero, and above it nowhere, for windows of one element each that follow one another."""
+    windows = case.spec.windows
+    return crops(case) & (
+        isinstance(windows, Sliding) and {*windows.kernel, *windows.stride} == {1} and max(map(max, windows.padding)) <= 0
+    )
 
 
 def reads_padding_alone(case: Case) -> np.ndarray:
@@ -127,6 +143,7 @@ def no_output(case: Case) -> np.ndarray:
 ROWS: tuple[Divergence, ...] = (
     tensorflow(
         id="tf-window-larger-dies", verdict="crash", outcome="signal:SIGFPE", upstream=TF + "125509", where=too_large,
+        smallest="max sliding kernel=2 stride=1 values channels_last x=float32:1,1,1:0",
         description="Max pooling by oneDNN divides by the number of windows on the last axis, which is 0.",
     ),
     tensorflow(
@@ -136,6 +153,7 @@ ROWS: tuple[Divergence, ...] = (
     ),
     tensorflow(
         id="tf-window-larger-returns", verdict="bug", outcome="returns", where=too_large,
+        smallest="average sliding kernel=2 values channels_last x=float32:1,1,1:0",
         description="A VALID window larger than the input gives an empty array; in a tf.function it raises.",
     ),
     tensorflow(
@@ -146,6 +164,7 @@ ROWS: tuple[Divergence, ...] = (
     ),
     tensorflow(
         id="tf-absurd-window-aborts", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "85251", where=absurd,
+        smallest="max sliding kernel=2147483648 values channels_last x=float32:1,1,1:0",
         description="A window of 2^31 fails a CHECK in mkl_layout_pass.cc.",
     ),
     tensorflow(
@@ -154,18 +173,23 @@ ROWS: tuple[Divergence, ...] = (
     ),
     tensorflow(
         id="tf-average-rank-returns", verdict="bug", outcome="returns", upstream=TF + "111457", where=wrong_rank,
+        smallest="average sliding kernel=1 values channels_last x=float32:1,1,1,1:0",
         description="avg_pool takes an input with an axis too many and returns an array with one too few; max raises.",
     ),
     tensorflow(
-        id="tf-empty-axis-returns", verdict="convention", outcome="returns", where=empty_axis,
-        description="An axis of no elements gives an empty array, and tf.reduce_max and tf.reduce_mean give −inf and NaN.",
+        id="tf-empty-axis-returns", verdict="convention", outcome="returns", where=empty_sliding,
+        documentation="tf.nn, of VALID: out_height = ceil((in_height - filter_height + 1) / stride_height)",
+        smallest="max sliding kernel=1 values channels_last x=float32:1,1,0:",
+        description="An axis of no elements gives an empty array.",
     ),
     tensorflow(
         id="tf-average-cotangent-returns", variants=EAGER | GRAPH, verdict="bug", outcome="returns", upstream=TF + "64642", where=wrong_cotangent,
+        smallest="average sliding kernel=1,1 gradient channels_last x=float32:1,1,1,2:0x2 cotangent=float32:1,1,1,1:1",
         description="AvgPoolGrad takes a cotangent of another shape, and reads and writes past memory (CVE-2023-25664 is half mended).",
     ),
     tensorflow(
         id="tf-average-cotangent-aborts", variants=EAGER | GRAPH, verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353", where=wrong_cotangent,
+        smallest="average sliding kernel=1,1 gradient channels_last x=float32:1,1,1,1:0 cotangent=float32:1,1,1:1",
         description="AvgPoolGrad fails a CHECK for a cotangent of lower rank.",
     ),
     tensorflow(
@@ -191,14 +215,17 @@ ROWS: tuple[Divergence, ...] = (
     ),
     tensorflow(
         id="tf-graph-max-cotangent-returns", variants=GRAPH, verdict="bug", outcome="returns", where=wrong_max_cotangent,
+        smallest="max sliding kernel=1,1 gradient channels_last x=float32:1,1,1,2:0x2 cotangent=float32:1,1,1,1:1",
         description="In a graph oneDNN's gradient of max, which replaces MaxPoolGrad, takes a cotangent of another shape.",
     ),
     tensorflow(
         id="tf-graph-max-cotangent-aborts", variants=GRAPH, verdict="crash", outcome="signal:SIGABRT", where=wrong_max_cotangent,
+        smallest="max sliding kernel=1,1 gradient channels_last x=float32:1,1,1,1:0 cotangent=float32:1,1,1:1",
         description="In a graph oneDNN's gradient of max fails a CHECK for an empty cotangent, or one of lower rank.",
     ),
     tensorflow(
         id="tf-xla-average-cotangent-returns", variants=XLA, verdict="bug", outcome="returns", where=other_batch_or_channels,
+        smallest="average sliding kernel=1,1 gradient channels_last x=float32:1,1,1,1:0 cotangent=float32:1,2,1,1:1x2",
         description="By XLA the gradient of an average has the samples and channels of its cotangent, whatever the input has.",
     ),
     tensorflow(
@@ -211,7 +238,9 @@ ROWS: tuple[Divergence, ...] = (
         description="By XLA a 3-D average over a window of 0 fails a CHECK in padding.cc.",
     ),
     tensorflow(
-        id="tf-empty-global-returns", variants=GRAPH | XLA, verdict="convention", outcome="returns", where=empty_global,
+        id="tf-empty-global-returns", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", where=empty_global,
+        documentation="tf.math.reduce_max: See the numpy docs for np.amax and np.nanmax behavior. (np.amax raises a ValueError.)",
+        smallest="max global values channels_last x=float32:1,1,0:",
         description="tf.reduce_max and tf.reduce_mean of no elements give −inf and NaN.",
     ),
     tensorflow(
@@ -220,6 +249,7 @@ ROWS: tuple[Divergence, ...] = (
     ),
     tensorflow(
         id="tf-cotangent-dtype-returns", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", where=wrong_dtype,
+        smallest="average sliding kernel=1 gradient channels_last x=float32:1,1,1:0 cotangent=float16:1,1,1:1",
         description="A float16 cotangent for float32 values gives a float16 gradient of an average.",
     ),
     tensorflow(
@@ -232,7 +262,13 @@ ROWS: tuple[Divergence, ...] = (
     ),
     torch(
         id="torch-max1d-hangs", verdict="crash", outcome="hangs", where=absurd,
+        smallest="max sliding kernel=9223372036854775807 stride=1 values channels_first x=float32:1,1,1:0",
         description="max_pool1d loops over a window of 2^63 − 1 taps.",
+    ),
+    torch(
+        id="torch-max1d-absurd-dies", verdict="crash", outcome="signal:SIGSEGV", where=absurd,
+        smallest="max sliding kernel=9223372036854775807 values channels_first x=float32:1,1,1:0",
+        description="max_pool1d counts a window where the stride is 2^63 − 1 too, and reads past its input.",
     ),
     torch(
         id="torch-max1d-hangs-native", verdict="crash", outcome="hangs", smallest="max1d-absurd-window max1d-absurd-padding",
@@ -263,7 +299,12 @@ ROWS: tuple[Divergence, ...] = (
     ),
     torch(
         id="torch-straddling-window-returns", variants=EAGER | COMPILED, verdict="bug", outcome="returns", upstream=TORCH + "114216", where=straddles,
-        smallest="max2d-straddling-window", description="A dilated window whose taps lie on either side of the input gives −inf, and an index past the end of its row or plane.",
+        smallest="max sliding kernel=2 dilation=3 padding=1/1 values channels_first x=float32:1,1,2:0,1",
+        description="A dilated window whose taps lie on either side of the input gives −inf, and an index past the end of its row or plane.",
+    ),
+    torch(
+        id="torch-straddling-window-returns-native", verdict="bug", outcome="returns", upstream=TORCH + "114216", smallest="max2d-straddling-window",
+        description="A dilated window whose taps lie on either side of the input gives −inf, and an index past the end of its row or plane.",
     ),
     torch(
         id="torch-straddling-window-gradient-dies", verdict="crash", outcome="signal:SIGSEGV", where=straddling_gradient,
@@ -275,22 +316,34 @@ ROWS: tuple[Divergence, ...] = (
     ),
     torch(
         id="torch-lp-order-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=no_norm,
-        documentation="At p = ∞, one gets Max Pooling.", description="lp_pool takes any order, and gives what its formula gives.",
+        documentation="At p = ∞, one gets Max Pooling.",
+        smallest="lp p=0.5 sliding kernel=1 values channels_first x=float32:1,1,1:1",
+        description="lp_pool takes any order, and gives what its formula gives.",
     ),
     torch(
         id="torch-output-size-0-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=no_output,
-        documentation="output_size elements must be greater than or equal to 0", description="An adaptive output of no elements is an empty array.",
+        documentation="output_size elements must be greater than or equal to 0",
+        smallest="max adaptive output_size=0 values channels_first x=float32:1,1,1:0",
+        description="An adaptive output of no elements is an empty array.",
     ),
     torch(
-        id="torch-empty-axis-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=empty_axis,
+        id="torch-empty-axis-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=empty_mean,
+        documentation="torch.mean: If the input tensor is empty, torch.mean() returns nan.",
+        smallest="average global values channels_first x=float32:1,1,0:",
         description="A global average over no elements is NaN.",
     ),
     torch(
-        id="torch-cotangent-dtype-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=wrong_dtype,
-        description="autograd casts a cotangent of another dtype.",
+        id="torch-cotangent-dtype-returns", variants=EAGER | COMPILED, verdict="bug", outcome="returns", where=wrong_dtype,
+        smallest="average sliding kernel=1 gradient channels_first x=float32:1,1,1:0 cotangent=float16:1,1,1:1",
+        description="autograd casts a cotangent of another dtype, which nothing documents; it refuses one that is complex where the values are not.",
     ),
     torch(
         id="torch-compiled-adaptive-empty-returns", variants=COMPILED, verdict="bug", outcome="returns", where=empty_adaptive_average,
+        smallest="average adaptive output_size=1 values channels_first x=float32:1,1,0:",
+        description="Compiled, an adaptive average over no elements is NaN; eagerly it raises.",
+    ),
+    torch(
+        id="torch-compiled-adaptive-empty-returns-native", variants=COMPILED, verdict="bug", outcome="returns",
         smallest="adaptive-avg2d-empty-axis", description="Compiled, an adaptive average over no elements is NaN; eagerly it raises.",
     ),
     torch(
@@ -304,15 +357,17 @@ ROWS: tuple[Divergence, ...] = (
         description="Compiled, adaptive_max_pool2d_backward is the eager kernel, which writes wherever an index points.",
     ),
     jax(
-        id="jax-window-larger-returns", verdict="convention", outcome="returns", where=too_large,
+        id="jax-window-larger-returns", verdict="convention", outcome="returns", upstream=CLIPS, documentation=SPEC, where=too_large,
+        smallest="max sliding kernel=2 values channels_first x=float32:1,1,1:0",
         description="reduce_window clips a count of windows below zero, and returns an empty array.",
     ),
     jax(
-        id="jax-absurd-window-returns", verdict="convention", outcome="returns", where=absurd,
+        id="jax-absurd-window-returns", verdict="convention", outcome="returns", upstream=CLIPS, documentation=SPEC, where=absurd,
+        smallest="max sliding kernel=2147483648 values channels_first x=float32:1,1,1:0",
         description="reduce_window clips a count of windows below zero, and returns an empty array.",
     ),
     jax(
-        id="jax-window-larger-returns-native", verdict="convention", outcome="returns",
+        id="jax-window-larger-returns-native", verdict="convention", outcome="returns", upstream=CLIPS, documentation=SPEC,
         smallest="window-larger-than-input sum-window-larger-than-input dilated-window-larger-than-input absurd-window",
         description="reduce_window clips a count of windows below zero, and returns an empty array.",
     ),
@@ -322,18 +377,38 @@ ROWS: tuple[Divergence, ...] = (
     ),
     jax(
         id="jax-negative-padding-returns", verdict="convention", outcome="returns", where=crops,
-        documentation="WindowDimension: if negative, its negative means the number of elements removed from the low end of this dimension.", description="Padding below zero crops the input.",
+        documentation="WindowDimension: if negative, its negative means the number of elements removed from the low end of this dimension.",
+        smallest="max sliding kernel=2 stride=1 padding=-1/0 values channels_first x=float32:1,1,3:0x3",
+        description="Padding below zero crops the input.",
     ),
     jax(
-        id="jax-padding-alone-returns", verdict="convention", outcome="returns", where=reads_padding_alone,
+        id="jax-padding-alone-returns", verdict="convention", outcome="returns", documentation=PADDED, where=reads_padding_alone,
+        smallest="max sliding kernel=1 padding=1/0 values channels_first x=float32:1,1,1:0",
         description="A window of padding alone gives what the reduction starts from: −inf, or 0.",
     ),
     jax(
-        id="jax-straddling-window-returns", verdict="convention", outcome="returns", where=straddles, smallest="straddling-window",
+        id="jax-straddling-window-returns", verdict="convention", outcome="returns", documentation=PADDED, where=straddles,
+        smallest="max sliding kernel=2 dilation=3 padding=1/1 values channels_first x=float32:1,1,2:0,1",
         description="A window whose taps lie on either side of the input gives what the reduction starts from: −inf, or 0.",
     ),
     jax(
-        id="jax-empty-axis-returns", verdict="convention", outcome="returns", where=empty_axis,
-        description="An axis of no elements gives an empty array, and jnp.mean of it NaN.",
+        id="jax-straddling-window-returns-native", verdict="convention", outcome="returns", documentation=PADDED, smallest="straddling-window",
+        description="A window whose taps lie on either side of the input gives what the reduction starts from: −inf, or 0.",
+    ),
+    jax(
+        id="jax-empty-axis-returns", verdict="convention", outcome="returns", documentation=SPEC, where=empty_sliding,
+        smallest="max sliding kernel=1 values channels_first x=float32:1,1,0:",
+        description="An axis of no elements gives an empty array.",
+    ),
+    jax(
+        id="jax-empty-mean-returns", verdict="convention", outcome="returns", where=empty_mean,
+        documentation="The array API standard, which jax.numpy follows, of mean: If N is 0, the arithmetic mean is NaN.",
+        smallest="average global values channels_first x=float32:1,1,0:",
+        description="jnp.mean of no elements is NaN.",
+    ),
+    jax(
+        id="jax-negative-padding-aborts", verdict="crash", outcome="signal:SIGABRT", upstream="https://github.com/openxla/xla/issues/48719",
+        where=crops_elements, smallest="max sliding kernel=1 padding=-1/0 values channels_first x=float32:1,1,2:0,1",
+        description="Where no window has more than one element and no padding is positive, XLA's simplifier fails a CHECK, which ends the process.",
     ),
 )  # fmt: skip

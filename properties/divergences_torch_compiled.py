@@ -40,7 +40,9 @@ ROWS: tuple[Divergence, ...] = (
     row(
         id="torch-compiled-gradient-padding-segfaults", verdict="crash", outcome="signal:SIGSEGV",
         description="In 3-D the gradient of a window of −inf is written outside its memory, where the index in its padding points.",
-        smallest="", observed="signal:SIGSEGV", where=rules.where_corrupts,
+        smallest="max sliding kernel=2,1,1 stride=1,1,1 padding=1/1,0/0,0/0 gradient channels_first x=float32:1,1,1,256,256:-infx65536 "
+        "cotangent=float32:1,1,2,256,256:1x131072",
+        observed="signal:SIGSEGV", where=rules.where_corrupts,
     ),
     row(
         id="torch-compiled-index-swapped", verdict="bug", upstream="https://github.com/pytorch/pytorch/issues/197434",

@@ -147,6 +147,15 @@ def test_native_text_keeps_special_values_and_shapes(eager, layout: str, shape: 
     assert same_bits(eager.fetch(executed(eager.native(case))), backends.run(eager, case))
 
 
+@pytest.mark.parametrize("value", ["-inf", "0", "nan", "0.1"])
+def test_native_text_of_one_value_is_short(eager, value: str) -> None:
+    """Code of a large tensor of one value alone lists it once, and computes the same."""
+    _, case = text.parse(f"max sliding kernel=2,2 values channels_first x=float16:1,1,16,16:{value}x256")
+    script = eager.native(case)
+    assert len(script) < 500
+    assert same_bits(eager.fetch(executed(script)), backends.run(eager, case))
+
+
 def test_native_text_prints(eager, capsys) -> None:
     """A maintainer who pastes the script sees the answer."""
     exec(eager.native(bare(Max(), Sliding(kernel=(2, 2)), (1, 1, 2, 2))), {})

@@ -12,6 +12,7 @@ from backends import oracle
 from backends.interface import Case, dtype_named
 from backends.spec import Adaptive, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding
 from properties.divergence import Divergence, ends, may_round, mend
+from properties.divergences import DIVERGENCES
 from properties.divergences_tensorflow import ROWS as TENSORFLOW
 from properties.divergences_torch import ROWS
 from properties.mutable import narrow
@@ -230,3 +231,13 @@ def test_a_malformed_row_is_refused(changes: dict, says: str) -> None:
     """A row that could excuse anything, or says nothing readable, is refused at construction."""
     with pytest.raises(ValueError, match=says):
         row(**changes)
+
+
+def test_every_row_has_a_smallest_case() -> None:
+    """Each row names what shows it: a case that reads, or native calls by their ids."""
+    assert [row.id for row in DIVERGENCES if not row.smallest] == []
+
+
+def test_conventions_are_documented() -> None:
+    """A row that is called a convention says where the framework documents it, or where its maintainers said that it is meant."""
+    assert [row.id for row in DIVERGENCES if row.verdict == "convention" and not (row.documentation or row.upstream)] == []
