@@ -1,17 +1,19 @@
 """Values that hurt: NaN at every channel, windows of infinities, integer extremes, subnormals, sums too long for their type."""
 
+import math
+
 import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from backends.compare import assert_conforms
-from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, dtype_named
+from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Layout, Output, dtype_named
 from backends.spec import Adaptive, Global, Max, PoolSpec, Sliding
 from backends.text import generate
 from properties.laws import law
 from properties.posing import SIMPLE, posed, setting
-from properties.strategies import DTYPES, MEMORY, askable, number, one_of, palette, tile
+from properties.strategies import DTYPES, MEMORY, askable, number, one_of, palette, scrambled, tile
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 HALF = ("float16", "bfloat16")
@@ -36,6 +38,45 @@ def one_in_channels(
 @law(draw=one_in_channels, windows={"sliding"}, dtypes=FLOATS, examples=2)
 def test_one_hurting_value(backend, case):
     """One NaN or infinity, at any place of any channel, shows in the windows that read it and in no other."""
+    assert_conforms(case, backend.ask(case))
+
+
+CHANNELS = range(1, 34)
+
+
+def nan_everywhere(backend: Backend, *, reductions_=("max",), dtypes=FLOATS, outputs=OUTPUTS, **_) -> st.SearchStrategy[Case]:
+    """A NaN at each position of each of 1 … 33 channels: a case for every number of channels, output and layout.
+
+    Each follows from its number alone, so that Hypothesis, which asks no number twice, asks them all.
+    """
+    can = askable(backend, reductions_=reductions_, windows=("sliding",), outputs=outputs, dtypes=dtypes)["max"]
+    kinds = [kind for kind in dtypes if kind in can.dtypes]
+    asked = [
+        (output, channels, kinds[channels % len(kinds)], layout)
+        for output in OUTPUTS
+        for layout in LAYOUTS
+        for channels in CHANNELS
+        if output in can.outputs and output in outputs and layout in can.layouts
+    ]
+    ndim = 2 if 2 in can.ndims else min(can.ndims)
+    return number(0, len(asked) - 1).map(lambda place: with_nan_everywhere(*asked[place], ndim))
+
+
+def with_nan_everywhere(output: Output, channels: int, dtype: str, layout: Layout, ndim: int) -> Case:
+    """As many samples as there are positions: sample s has in channel c its NaN at s + c, and distinct numbers elsewhere."""
+    spatial = {1: (8,), 2: (2, 4), 3: (2, 2, 2)}[ndim]
+    size = math.prod(spatial)
+    x = scrambled((size, channels, size), dtype, 5 * channels)
+    sample, channel = np.indices((size, channels))
+    x[sample, channel, (sample + channel) % size] = np.nan
+    spec = PoolSpec(reduction=Max(), windows=Sliding(kernel=(2,) * ndim, stride=(1,) * ndim))
+    cotangent = scrambled((size, channels, *spec.output_shape(spatial)), dtype, 7 * channels) if output == "gradient" else None
+    return Case(spec=spec, x=x.reshape(size, channels, *spatial), layout=layout, output=output, cotangent=cotangent)
+
+
+@law(draw=nan_everywhere, reductions={"max"}, windows={"sliding"}, dtypes=FLOATS, examples=2)
+def test_nan_everywhere(backend, case):
+    """A NaN shows from every position of every channel of 1 … 33, in the body of a vector and in its tail."""
     assert_conforms(case, backend.ask(case))
 
 

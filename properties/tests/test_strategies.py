@@ -1,5 +1,6 @@
 """Strategies draw what a backend can be asked, valid and varied."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backends.interface import missing, same_bits
+from backends.interface import LAYOUTS, OUTPUTS, missing, same_bits
 from properties.mutable import Steps
 from properties.strategies import DTYPES, MEMORY, PALETTES, STACK, arranged, cases, count_taps, palette, scrambled, tile
 from properties.subject import question
+from properties.test_values import CHANNELS, nan_everywhere, with_nan_everywhere
 from properties.tests.strangers import Sound
 
 RELAXED = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -122,3 +124,27 @@ def test_tile_repeats(picks: bytes, size: int) -> None:
     values = palette("whole", "int64")
     tiled = tile(picks, values, (size,))
     assert tiled.tolist() == [int(values[(picks or b"\0")[i % max(1, len(picks))] % len(values)]) for i in range(size)]
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_a_nan_is_everywhere(channels: int, ndim: int) -> None:
+    """Over the samples of one case each position of each channel is NaN once, and no two in a channel of one sample."""
+    case = with_nan_everywhere("gradient", channels, "float16", "channels_last", ndim)
+    nan = np.isnan(case.x.astype(np.float32)).reshape(*case.x.shape[:2], -1)
+    assert case.x.shape[1] == channels
+    assert (nan.sum(axis=0) == 1).all() and (nan.sum(axis=2) == 1).all()
+
+
+def test_nan_is_put_everywhere_in_a_run() -> None:
+    """A run of twice the usual examples asks every number of channels in each layout of each output, and every type."""
+    seen = set()
+
+    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @given(case=nan_everywhere(Steps()))
+    def collect(case) -> None:
+        seen.add((case.output, case.layout, case.x.shape[1], case.x.dtype.name))
+
+    collect()
+    assert {asked[:3] for asked in seen} == set(itertools.product(OUTPUTS, LAYOUTS, CHANNELS))
+    assert {dtype for *_, dtype in seen} == {"float32", "float64", "float16", "bfloat16"}
