@@ -277,7 +277,9 @@ def test_a_threshold_that_a_stored_baseline_cannot_tell_is_refused(gate, measure
     """Against a stored baseline the threshold is held against the noise of one run after the other, not that of pairs."""
     noise = gate_calibration.Noise(deviation=0.001, pairs=60, sequential=0.07, runs=60)
     machine, backend, file = gate_calibration.this_machine(), stranger("Plain"), tmp_path / "calibration.json"
-    made = gate_calibration.Calibration(machine=machine, backend=backend, created="2026", workloads={"m5-wide-pool1": noise})
+    made = gate_calibration.Calibration(
+        machine=machine, backend=backend, created="2026", workloads={"m5-wide-pool1": noise}, settings=gate_calibration.Manner(quads=2)
+    )
     gate_calibration.write(made, file)
     asked = ("--candidate", ".", "--backend", backend, "--calibration", str(file), "--threshold", "5")
     got, printed, kept = gate("--baseline", str(measured / "gate-baseline.json"), *asked)

@@ -12,6 +12,7 @@ from backends.environments import ROOT
 from backends.nursery import children
 from benchmarks import gate_calibration, gate_command, gate_end, gate_files
 from benchmarks.gate import main
+from benchmarks.gate_again import of_run
 from benchmarks.gate_decide import decide
 from benchmarks.tests.gate_samples import calibration, run
 
@@ -117,7 +118,7 @@ def blocked(path):
 def test_a_file_that_cannot_be_written_leaves_no_pass_anywhere(tmp_path, capsys, name, damage):
     """Whichever file fails, once or for good, the verdict is none, the end is printed, and every file that is left says so."""
     damage(tmp_path / name)
-    verdict = gate_end.leave(run(), decide(run(), calibration()), tmp_path, calibration(), "gate")
+    verdict = gate_end.leave(run(), decide(run(), calibration()), tmp_path, calibration(), of_run(run()))
     assert (verdict.state, verdict.status) == ("invalid", 3)
     printed = capsys.readouterr().out
     assert "No verdict: what was found cannot be written" in printed
@@ -133,7 +134,7 @@ def test_a_verdict_that_cannot_be_printed_is_none(tmp_path, monkeypatch):
     """Where standard output is full there is no verdict, gate.json says so, and what was not printed is given up."""
     with Path("/dev/full").open("w") as lost:
         monkeypatch.setattr(sys, "stdout", lost)
-        verdict = gate_end.leave(run(), decide(run(), calibration()), tmp_path, calibration(), "gate")
+        verdict = gate_end.leave(run(), decide(run(), calibration()), tmp_path, calibration(), of_run(run()))
         assert not gate_end.flushed(lost)
     assert verdict.status == gate_files.read(tmp_path / "gate.json").verdict["status"] == 3
 
@@ -141,14 +142,14 @@ def test_a_verdict_that_cannot_be_printed_is_none(tmp_path, monkeypatch):
 def test_a_verdict_that_github_cannot_show_is_none(tmp_path, monkeypatch):
     """Where the step's summary cannot be written there is no verdict, and gate.json says so."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/dev/full")
-    verdict = gate_end.leave(run(), decide(run(), calibration()), tmp_path, calibration(), "gate")
+    verdict = gate_end.leave(run(), decide(run(), calibration()), tmp_path, calibration(), of_run(run()))
     assert verdict.status == gate_files.read(tmp_path / "gate.json").verdict["status"] == 3
 
 
 def test_without_a_fault_the_verdict_is_what_it_was(tmp_path):
     """What can be written is the verdict that was found."""
     given = decide(run(), calibration())
-    assert gate_end.leave(run(), given, tmp_path, calibration(), "gate") == given
+    assert gate_end.leave(run(), given, tmp_path, calibration(), of_run(run())) == given
     assert gate_files.read(tmp_path / "gate.json").verdict["status"] == 0
 
 
