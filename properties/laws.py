@@ -36,7 +36,7 @@ from reports.record import Record, Tally, Writer
 
 Claim = Callable[[Subject, Case], None]
 
-UNLISTED = {"kernel", "stride", "axes", "channels"}
+UNLISTED = {"kernel", "stride", "axes", "bins", "channels", "cotangent_memory", "cotangent_values"}
 """What the report counts and opens no case for: cases that differ in it alone share native code."""
 SHOWN = 300
 """Characters of a case up to which a reader looks at it, so that code for it is worth its room."""

@@ -9,6 +9,7 @@ validated for each draw, which costs more than the oracle.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -183,7 +184,7 @@ def draw_layer(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding, 
     return Sliding(kernel=(k,) * ndim, stride=(s,) * ndim, padding=padding, ceil_mode=ceil_mode), tuple(spatial)
 
 
-UNUSUAL = ("", "", "", "", "", "dilation", "stride", "kernel")
+UNUSUAL = ("", "", "", "", "", "dilation", "stride", "kernel", "distinct")
 
 
 def draw_sliding(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding, tuple[int, ...]]:
@@ -195,6 +196,8 @@ def draw_sliding(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding
     widest = {1: 7, 2: 5, 3: 3}[ndim]
     alike = draw(one_of((True, False)))
     unusual = draw(one_of(UNUSUAL))
+    if unusual == "distinct" and ndim > 1:
+        return _draw_distinct(draw, can, ndim)
     kernel = _each(draw, number(1, widest), ndim, alike)
     stride = _each(draw, number(1, 4), ndim, alike)
     dilation = _each(draw, number(1, 3), ndim, alike) if can.dilation and draw(number(0, 3)) == 3 else (1,) * ndim
@@ -212,6 +215,29 @@ def draw_sliding(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding
     least = [1 if pads is None else max(1, r - sum(pad)) for r, pad in zip(reach, pads or [(0, 0)] * ndim, strict=True)]
     spatial = tuple(low + more for low, more in zip(least, room, strict=True))
     return Sliding(kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode), spatial
+
+
+def _draw_distinct(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding, tuple[int, ...]]:
+    """Sliding windows of which no two axes have the same size, kernel, stride, dilation or pads, as far as a backend takes them."""
+    kernel = draw(one_of(tuple(itertools.permutations((2, 3, 4), ndim))))
+    stride = draw(one_of(tuple(itertools.permutations((1, 2, 3), ndim))))
+    dilation = draw(one_of(tuple(itertools.permutations((1, 2, 3), ndim)))) if can.dilation else (1,) * ndim
+    padding: Any = "valid"
+    if {"symmetric", "asymmetric"} & can.paddings:
+        # Half a kernel is what frameworks allow.
+        fit = [pads for pads in itertools.permutations((0, 1, 2), ndim) if all(2 * p <= k for p, k in zip(pads, kernel, strict=True))]
+        before = draw(one_of(tuple(fit)))
+        alike = "asymmetric" not in can.paddings or ("symmetric" in can.paddings and draw(one_of((True, False))))
+        padding = tuple(zip(before, before if alike else draw(one_of(tuple(fit))), strict=True))
+    ceil_mode = can.ceil_mode and draw(one_of((False, True)))
+    room = [draw(number(0, {2: 5, 3: 3}[ndim])) for _ in range(ndim)]
+    spatial: list[int] = []
+    for k, d, more in zip(kernel, dilation, room, strict=True):
+        size = d * (k - 1) + 1 + more
+        while size in spatial:
+            size += 1
+        spatial.append(size)
+    return Sliding(kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode), tuple(spatial)
 
 
 def _one_axis(draw: st.DrawFn, sizes: tuple[int, ...], size: st.SearchStrategy[int]) -> tuple[int, ...]:

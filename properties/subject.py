@@ -17,7 +17,7 @@ from backends.answer import Raised, observe
 from backends.compare import Nonconformity, assert_shaped, is_vacuous
 from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
 from backends.process import Remote, RemoteError, RemoteFailure, TimedOut
-from backends.spec import Average, Lp, Sliding
+from backends.spec import Adaptive, Average, Lp, Sliding
 from properties.divergence import Divergence, Mended, ends, known_of, mend
 from properties.relations import taken
 
@@ -279,11 +279,16 @@ def question(case: Case) -> dict[str, str]:
         "channels": _size_class("channels", case.x.shape[1]),
         "batch": _size_class("batch", case.x.shape[0]) if case.x.shape[0] else "empty",
     }
+    if case.cotangent is not None:
+        asked["cotangent_memory"] = _memory(case.cotangent)
+        asked["cotangent_values"] = _values(case.cotangent)
+    if isinstance(windows, Adaptive):
+        asked["bins"] = _bins(windows, case.spatial)
     if isinstance(windows, Sliding):
         asked["kernel"] = _size_class("kernel", max(windows.kernel))
         asked["stride"] = _stride(windows)
         if len(windows.kernel) > 1:
-            asked["axes"] = "distinct" if _distinct(windows, case.spatial) else "alike in part"
+            asked["axes"] = _axes(windows, case.spatial)
         asked["padding"] = padding_kind(case)
         asked["dilation"] = "yes" if set(windows.dilation) != {1} else "no"
         asked["ceil_mode"] = "yes" if windows.ceil_mode else "no"
@@ -312,9 +317,24 @@ def _stride(windows: Sliding) -> str:
     return "windows overlap" if max(gaps) < 0 else "windows adjoin" if max(gaps) == 0 else "windows leave gaps"
 
 
-def _distinct(windows: Sliding, spatial: tuple[int, ...]) -> bool:
-    """Whether no two axes have the same size, window or stride: what mixes axes up then shows."""
-    return all(len(set(sizes)) == len(sizes) for sizes in (windows.kernel, windows.stride, spatial))
+def _axes(windows: Sliding, spatial: tuple[int, ...]) -> str:
+    """Whether no two axes have the same size, window or stride, nor the same pads or dilation where any: mixing axes up shows."""
+    padded, dilated = not isinstance(windows.padding, str), set(windows.dilation) != {1}
+    numbers: list[tuple[Any, ...]] = [windows.kernel, windows.stride, spatial]
+    numbers += [tuple(windows.padding)] * padded + [windows.dilation] * dilated
+    if any(len(set(each)) < len(each) for each in numbers):
+        return "alike in part"
+    return "distinct, pads and dilations too" if padded and dilated else "distinct"
+
+
+def _bins(windows: Adaptive, spatial: tuple[int, ...]) -> str:
+    """How adaptive bins divide the axis that they divide least evenly."""
+    pairs = list(zip(windows.output_size, spatial, strict=True))
+    if any(bins > size for bins, size in pairs):
+        return "more than elements"
+    if any(size % bins for bins, size in pairs):
+        return "of two sizes"
+    return "one an axis" if set(windows.output_size) == {1} else "of one size"
 
 
 def _memory(array: np.ndarray) -> str:
@@ -330,7 +350,9 @@ def _memory(array: np.ndarray) -> str:
 def _values(array: np.ndarray) -> str:
     if array.dtype.kind in "iu":
         ends = np.iinfo(array.dtype)
-        return "integer extremes" if array.size and ((array == ends.min) | (array == ends.max)).any() and ends.min else "integers"
+        # Zero is the least of what has no sign, and everywhere.
+        extreme = (array == ends.max) | ((array == ends.min) & (ends.min < 0))
+        return "integer extremes" if extreme.any() else "integers"
     found = []
     with np.errstate(invalid="ignore"):
         wide = np.abs(array.astype(np.float64))

@@ -10,6 +10,7 @@ from reports.observed import BAD_CALL, Group, Key
 from reports.record import Gap, Loading, Record
 from reports.words import ordered, slug
 
+MEMORY = ("contiguous", "strided", "transposed", "negative strides", "read-only")
 ATTRIBUTES: dict[str, tuple[str, tuple[str, ...]]] = {
     "reduction": ("Reduction", ("max", "average", "lp")),
     "windows": ("Windows", ("sliding", "adaptive", "global")),
@@ -22,14 +23,17 @@ ATTRIBUTES: dict[str, tuple[str, tuple[str, ...]]] = {
     "ceil_mode": ("Ceil mode", ("no", "yes")),
     "count_include_pad": ("Padding counted", ("no", "yes")),
     "divisor": ("Divisor", ("none", "positive", "negative")),
-    "memory": ("Memory", ("contiguous", "strided", "transposed", "negative strides", "read-only")),
+    "memory": ("Memory", MEMORY),
     "p": ("Order p", ()),
     "kernel": ("Window's longest side", ()),
     "stride": ("Stride", ("windows overlap", "windows adjoin", "windows leave gaps")),
-    "axes": ("Sizes, windows and strides of the axes", ("distinct", "alike in part")),
+    "axes": ("Sizes, windows and strides of the axes", ("distinct, pads and dilations too", "distinct", "alike in part")),
+    "bins": ("Adaptive bins", ("one an axis", "of one size", "of two sizes", "more than elements")),
     "channels": ("Channels", ()),
     "batch": ("Batch", ("empty",)),
     "values": ("Special values", ("nan", "+inf", "-inf", "subnormal", "huge", "integer extremes")),
+    "cotangent_memory": ("Memory of the cotangent", MEMORY),
+    "cotangent_values": ("Special values of the cotangent", ("nan", "+inf", "-inf", "subnormal", "huge")),
     BAD_CALL: ("Bad calls", ()),
 }
 IN_MATRIX = (

@@ -56,8 +56,8 @@ class Group:
 
 
 def split(attribute: str, value: str) -> list[Key]:
-    """("values", "nan +inf") is two keys; every other attribute is one."""
-    if attribute != "values" or value in PHRASES:
+    """("values", "nan +inf") is two keys; every attribute that names no values is one."""
+    if attribute not in ("values", "cotangent_values") or value in PHRASES:
         return [(attribute, value)]
     return [(attribute, word) for word in value.split()]
 

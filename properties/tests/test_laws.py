@@ -15,7 +15,7 @@ import properties.test_values  # noqa: F401  # registers its laws
 from backends import text
 from backends.interface import Case, dtype_named
 from backends.process import Remote
-from backends.spec import Adaptive, Max, PoolSpec, Sliding
+from backends.spec import Adaptive, Max, PoolSpec, Sliding, Windows
 from properties.divergences_torch import ROWS
 from properties.laws import REGISTRY, Budget, LawBroken, Trial, law
 from properties.subject import LEAST_PATIENCE, Subject, question
@@ -201,6 +201,8 @@ def test_a_law_needs_a_claim() -> None:
         (np.float32([[[[1, 2]]]]), "finite"),
         (np.int8([[[[-128, 2]]]]), "integer extremes"),
         (np.uint8([[[[0, 2]]]]), "integers"),
+        (np.uint8([[[[0, 255]]]]), "integer extremes"),
+        (np.zeros((0, 1, 1, 2), np.int8), "integers"),
     ],
 )
 def test_questions_name_the_values(x: np.ndarray, says: str) -> None:
@@ -216,13 +218,34 @@ def test_questions_name_the_values(x: np.ndarray, says: str) -> None:
         ((2, 17, 9, 8), Sliding(kernel=(3, 4), stride=(1, 2)), {"channels": "17 to 64", "kernel": "4 to 8", "stride": "windows overlap"}),
         ((3, 65, 90, 80), Sliding(kernel=(33, 9), stride=(1, 2)), {"batch": "2 or more", "channels": "65 or more", "kernel": "33 or more"}),
         ((1, 1, 9, 8), Sliding(kernel=(2, 3), stride=(1, 4)), {"stride": "windows leave gaps", "axes": "distinct"}),
+        ((1, 1, 9, 8), Sliding(kernel=(2, 3), stride=(1, 4), padding=((1, 1), (1, 1))), {"axes": "alike in part"}),
+        ((1, 1, 9, 8), Sliding(kernel=(2, 3), stride=(1, 4), dilation=(2, 2)), {"axes": "alike in part"}),
+        (
+            (1, 1, 9, 8),
+            Sliding(kernel=(2, 3), stride=(1, 4), padding=((0, 0), (1, 1)), dilation=(2, 1)),
+            {"axes": "distinct, pads and dilations too"},
+        ),
         ((1, 1, 9), Sliding(kernel=(2,), stride=(3,), dilation=(2,)), {"stride": "windows adjoin"}),
+        ((1, 1, 9, 8), Adaptive(output_size=(1, 1)), {"bins": "one an axis"}),
+        ((1, 1, 9, 8), Adaptive(output_size=(3, 1)), {"bins": "of one size"}),
+        ((1, 1, 9, 8), Adaptive(output_size=(3, 5)), {"bins": "of two sizes"}),
+        ((1, 1, 9, 8), Adaptive(output_size=(2, 9)), {"bins": "more than elements"}),
     ],
 )
-def test_questions_name_the_sizes(shape: tuple[int, ...], windows: Sliding, says: dict[str, str]) -> None:
+def test_questions_name_the_sizes(shape: tuple[int, ...], windows: Windows, says: dict[str, str]) -> None:
     """The class of each size, and how windows follow one another, are among the attributes of a question."""
     asked = question(Case(spec=PoolSpec(reduction=Max(), windows=windows), x=np.zeros(shape, np.float32)))
     assert says.items() <= asked.items()
+
+
+def test_questions_name_the_cotangent() -> None:
+    """How a cotangent lies in memory, and what hurts in it, are among the attributes of a gradient's question, and of no other."""
+    case = Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 1))), x=np.zeros((1, 1, 1, 2), np.float32))
+    gradient = case.replace(output="gradient", cotangent=np.float32([[[[np.nan, np.inf]]]])[..., ::-1])
+    asked = question(gradient)
+    assert (asked["memory"], asked["values"]) == ("contiguous", "finite")
+    assert (asked["cotangent_memory"], asked["cotangent_values"]) == ("negative strides", "nan +inf")
+    assert not {"cotangent_memory", "cotangent_values"} & set(question(case))
 
 
 def test_a_backend_that_hangs_is_waited_for_seldom() -> None:

@@ -85,6 +85,9 @@ def test_cases_cover_the_question_space() -> None:
     }
     wanted |= {f"kernel={size}" for size in ("1", "2 to 3", "4 to 8")} | {f"channels={size}" for size in ("1", "2 to 7", "8 to 16")}
     wanted |= {"stride=windows overlap", "stride=windows adjoin", "stride=windows leave gaps", "axes=distinct", "axes=alike in part"}
+    wanted |= {"axes=distinct, pads and dilations too", "cotangent_values=nan", "values=integer extremes"}
+    wanted |= {f"cotangent_memory={kind}" for kind in ("contiguous", "read-only", "transposed", "strided", "negative strides")}
+    wanted |= {f"bins={kind}" for kind in ("one an axis", "of one size", "of two sizes", "more than elements")}
     assert wanted <= asked
     assert sum(valid) > 0.9 * len(valid)
 
