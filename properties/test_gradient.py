@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from backends.interface import Case, Unsupported
+from backends.interface import Unsupported
 from backends.spec import Average
 from properties.laws import law
 from properties.relations import assert_agree, bounds, finite, plain
@@ -30,7 +30,7 @@ def test_adjoint(backend, case):
     x, g = case.x.astype(np.float64), case.cotangent.astype(np.float64)
     left, right = math.fsum((pooled * g).ravel()), math.fsum((x * gradient).ravel())
     allowed = float((np.abs(g) * bounds(forward)).sum() + (np.abs(x) * bounds(case)).sum())
-    rounding = float((np.abs(pooled * g).sum() + np.abs(x * gradient).sum()) * np.finfo(np.float64).eps)
+    rounding = _rounding(pooled * g, x * gradient)
     assert abs(left - right) <= allowed + rounding, f"⟨Ax, g⟩ = {left}, ⟨x, Aᵀg⟩ = {right}, allowed {allowed + rounding:.3g}"
 
 
@@ -44,7 +44,7 @@ def test_homogeneous(backend, case):
     allowed = float((np.abs(x) * bounds(case)).sum()) + (
         0.0 if case.spec.reduction.name == "max" else float((np.abs(g) * bounds(forward)).sum())
     )
-    rounding = float((np.abs(pooled * g).sum() + np.abs(x * gradient).sum()) * np.finfo(np.float64).eps)
+    rounding = _rounding(pooled * g, x * gradient)
     assert abs(left - right) <= allowed + rounding, f"⟨x, dx⟩ = {left}, ⟨y, dy⟩ = {right}, allowed {allowed + rounding:.3g}"
 
 
@@ -62,21 +62,18 @@ def test_between_finite_differences(backend, case):
     behind, ahead = here.replace(x=x - direction / 8), here.replace(x=x + direction / 8)
     slope_case = case.replace(x=x, cotangent=weight)
     y_behind, y, y_ahead, gradient = backend.answers(behind, here, ahead, slope_case)
-    slope = math.fsum((gradient * direction).ravel())
-    low, high = math.fsum(((y - y_behind) * 8 * weight).ravel()), math.fsum(((y_ahead - y) * 8 * weight).ravel())
-    slack = (
-        float((np.abs(direction) * bounds(slope_case)).sum())
-        + _rounding(behind, weight)
-        + 2 * _rounding(here, weight)
-        + _rounding(ahead, weight)
-    )
+    # Whole numbers, and eighths of these directions: what is asked is exact, and no product underflows.
+    along, before, after = gradient * direction, (y - y_behind) * 8 * weight, (y_ahead - y) * 8 * weight
+    slope, low, high = math.fsum(along.ravel()), math.fsum(before.ravel()), math.fsum(after.ravel())
+    differences = bounds(behind) + 2 * bounds(here) + bounds(ahead)
+    slack = float((np.abs(direction) * bounds(slope_case)).sum() + (8 * weight * differences).sum()) + _rounding(along, before, after)
     assert low - slack <= slope <= high + slack, f"slope {slope}, finite differences {low} and {high}"
 
 
-def _rounding(case: Case, weight: np.ndarray) -> float:
-    """What the error bounds of pooled values, weighted, can make of eight times a difference."""
-    step = np.finfo(np.float64).eps * 64 * np.abs(case.x).max(initial=1.0)
-    return 8 * float((weight * (bounds(case) + step)).sum())
+def _rounding(*products: np.ndarray) -> float:
+    """What float64 loses of sums of these products: a difference, a product, the sum and the comparison round once each."""
+    u = float(np.finfo(np.float64).eps) / 2
+    return 4 * u / (1 - 4 * u) * sum(float(np.abs(each).sum()) for each in products)
 
 
 @law(reductions={"max"}, outputs={"gradient"}, palettes=("whole", "special"), dtypes=EXACT)
