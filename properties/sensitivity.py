@@ -49,6 +49,7 @@ FIRST = (
 LEFT_OUT = {
     "eager_or_compiled": "a stand-in has no compiled variant",
     "large_arrays": "one case takes minutes without a kernel",
+    "means_past_2_to_the_24": "one case takes minutes without a kernel",
     "one_thread_or_more": "a stand-in has one thread",
     "past_2_to_the_24": "one case takes minutes without a kernel",
     "static_shape": "a stand-in infers no shape without computing",

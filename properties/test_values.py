@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from backends.compare import assert_conforms
-from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Layout, Output, dtype_named
+import backends
+from backends.compare import assert_conforms, assert_shaped, format_of, growth
+from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Layout, Output, dtype_named, require
 from backends.spec import Adaptive, Global, Max, PoolSpec, Sliding
 from backends.text import generate
 from properties.laws import law
-from properties.posing import SIMPLE, posed, setting
+from properties.posing import COTANGENTS, SIMPLE, posed, setting
 from properties.strategies import DTYPES, MEMORY, askable, number, one_of, palette, scrambled, tile
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -197,33 +198,74 @@ def test_hurting_values_in_strange_memory(backend, case):
     assert_conforms(case, backend.ask(case))
 
 
+BLOCK = 4096
+"""Elements of a window of a huge axis: few enough that a sum of them is exact."""
+
+
 @st.composite
-def huge_axis(draw: st.DrawFn, backend: Backend, *, reductions_=("max",), dtypes=("float32",), outputs=OUTPUTS, **_) -> Case:
+def huge_axis(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average"), dtypes=("float32",), outputs=OUTPUTS, **_) -> Case:
     """A 1-D input of more than 2^24 elements, where float32 can no longer count them."""
-    _, can, output, _dtype, layout = setting(draw, backend, ("max",), tuple(outputs), ("float32",), "sliding")
-    size = 2**24 + draw(number(1, 64))
-    x = np.zeros((1, 1, *(1,) * (min(can.ndims) - 1), size), np.float32)
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    ones = (1,) * (min(can.ndims) - 1)
+    x = np.zeros((1, 1, *ones, 2**24 + draw(number(1, 64))), dtype_named(dtype))
     x[..., -1 - draw(number(0, 3))] = 1
-    spec = PoolSpec(reduction=Max(), windows=Sliding(kernel=(*(1,) * (min(can.ndims) - 1), 4096)))
-    return posed(draw, spec, x, layout, output)
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(*ones, BLOCK)))
+    cotangent = None
+    if output == "gradient":
+        cotangent = np.resize(np.array(COTANGENTS[0], x.dtype), (1, 1, *spec.output_shape(x.shape[2:])))
+    return Case(spec=spec, x=x, layout=layout, output=output, cotangent=cotangent)
+
+
+def of_blocks(case: Case) -> np.ndarray:
+    """The answer to a case whose windows are the blocks of one axis, and whose sums are exact."""
+    flat = case.x.reshape(-1)
+    blocks = flat[: flat.size // BLOCK * BLOCK].reshape(-1, BLOCK)
+    places = np.argmax(blocks, axis=1) + np.arange(len(blocks)) * BLOCK
+    is_max = case.spec.reduction == Max()
+    if case.output == "gradient":
+        given, answer = case.cotangent.reshape(-1), np.zeros_like(flat)
+        answer[places if is_max else slice(blocks.size)] = given if is_max else np.repeat(given / BLOCK, BLOCK)
+        return answer.reshape(case.x.shape)
+    values = blocks.max(axis=1) if is_max else blocks.sum(axis=1) / BLOCK
+    return (places if case.output == "indices" else values).reshape(case.pooled_shape)
+
+
+@pytest.mark.slow
+@law(draw=huge_axis, reductions={"max", "average"}, windows={"sliding"}, dtypes={"float32"}, most_taps=2**25, examples=0.005)
+def test_past_2_to_the_24(backend, case):
+    """Past 2^24 elements on an axis, shapes, maxima, averages, indices and gradients are still right."""
+    require(backend.backend, case)
+    answer = backends.run(backend.backend, case)
+    assert_shaped(case, answer)
+    wrong = np.flatnonzero((answer != of_blocks(case)).reshape(-1))
+    assert not wrong.size, f"{wrong.size} of {answer.size} elements, the first at {wrong[0]}: {answer.reshape(-1)[wrong[0]]}"
+
+
+@st.composite
+def huge_means(draw: st.DrawFn, backend: Backend, *, dtypes=("float64",), **_) -> Case:
+    """One window over more than 2^24 ones, and a large number among the last of them."""
+    reduction, can, output, dtype, layout = setting(draw, backend, ("average",), ("values",), tuple(dtypes), "global")
+    # An odd number: float32 rounds it.
+    x = np.ones((1, 1, *(1,) * (min(can.ndims) - 1), 2**24 + 1 + 2 * draw(number(0, 31))), dtype_named(dtype))
+    x[..., -1 - draw(number(0, 3))] = 2.0**20
+    return Case(spec=PoolSpec(reduction=reduction, windows=Global()), x=x, layout=layout, output=output)
 
 
 @pytest.mark.slow
 @law(
-    draw=huge_axis,
-    reductions={"max"},
-    windows={"sliding"},
-    outputs={"values", "indices"},
-    dtypes={"float32"},
+    draw=huge_means,
+    reductions={"average"},
+    windows={"global"},
+    outputs={"values"},
+    dtypes={"float64"},
     most_taps=2**25,
     examples=0.002,
 )
-def test_past_2_to_the_24(backend, case):
-    """Past 2^24 elements on an axis, shapes, maxima and indices are still right."""
-    answer = backend.ask(case)
-    assert answer.shape == case.pooled_shape
-    place = int(np.argmax(case.x))
-    cell = min(place // 4096, answer.shape[-1] - 1)
-    expected = place if case.output == "indices" else 1
-    assert place // 4096 >= answer.shape[-1] or answer.reshape(-1)[cell] == expected
-    assert (answer.reshape(-1)[:cell] == (np.arange(cell) * 4096 if case.output == "indices" else 0)).all()
+def test_means_past_2_to_the_24(backend, case):
+    """An average of more than 2^24 elements of float64 counts and adds them in float64."""
+    require(backend.backend, case)
+    answer = backends.run(backend.backend, case)
+    assert_shaped(case, answer)
+    expected = (case.x.size - 1 + 2.0**20) / case.x.size
+    off, bound = abs(answer.item() - expected), growth(case.x.size + 1, format_of(case.x.dtype).u) * expected
+    assert off <= bound, f"expected {expected}, got {answer.item()}, off by {off:.3g}, bound {bound:.3g}"
