@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     level = given.level or ("standard" if given.peers else "quick")
     try:
-        machine.pinned(given.threads or 1)
+        machine.pinned(1 if given.threads is None else given.threads)
         chosen = tuple(backends.known(name) for name in given.backend or _installed(level))
     except ValueError as error:
         parser.error(str(error))
@@ -43,7 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error("--resume: a comparison of peers is of one run")
         from benchmarks.peers import compare
 
-        return compare(threads=given.threads or 1, records=records, select=given.select, level=level, names=tuple(given.backend))
+        return compare(
+            threads=1 if given.threads is None else given.threads,
+            records=records,
+            select=given.select,
+            level=level,
+            names=tuple(given.backend),
+        )
     status = 0
     for threads, cold in manners(level, given.threads, cold=given.cold):
         options = Options(
