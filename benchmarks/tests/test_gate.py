@@ -163,11 +163,17 @@ def checkout(folder, change):
             lambda text: text.replace("(128, 1981), MAX, 4, 4, train=True, quick=True", "(128, 1981), MAX, 5, 4, train=True, quick=True"),
             "missing",
         ),
+        (
+            lambda text: "".join(
+                line for line in text.replace('("m5-wide-pool1", 32),', "").splitlines(True) if '"m5-wide-pool1"' not in line
+            ),
+            "missing",
+        ),
     ],
-    ids=["renamed", "another shape", "another kernel"],
+    ids=["renamed", "another shape", "another kernel", "gone, and none in common"],
 )
 def test_a_workload_that_goes_is_lost_coverage(gate, tmp_path, change, kind):
-    """A workload that is renamed, or asks another question under its name, is lost coverage, whatever else passes."""
+    """A workload that is gone or renamed, or asks another question under its name, is lost coverage, whatever else passes."""
     other = checkout(tmp_path / "other", change)
     got, printed, kept = gate(
         "--baseline", ".", "--candidate", str(other), "--only", "speed", "--quads", "2", "--level", "quick", "-k", "m5", quick=False
@@ -287,9 +293,18 @@ def test_a_threshold_that_a_stored_baseline_cannot_tell_is_refused(gate, measure
     assert "allows 23.4 % at least" in printed
 
 
-@pytest.mark.parametrize("damage", [_truncated, lambda text: text.replace('"fingerprint": "', '"fingerprint": "0'), lambda _: "[]"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _truncated,
+        lambda text: text.replace('"fingerprint": "', '"fingerprint": "0'),
+        lambda _: "[]",
+        lambda text: text.replace('"schema": 1', '"schema": 99'),
+    ],
+    ids=["truncated", "another machine's", "foreign", "newer"],
+)
 def test_a_calibration_that_cannot_be_believed_is_no_pass(gate, tmp_path, damage):
-    """A calibration that is truncated, foreign or of another machine is refused."""
+    """A calibration that is truncated, foreign, of another machine or of a newer schema is refused."""
     file = tmp_path / "calibration.json"
     made = gate_calibration.Calibration(machine=gate_calibration.this_machine(), backend="numpy", created="2026", workloads={})
     gate_calibration.write(made, file)
