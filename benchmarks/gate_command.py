@@ -47,8 +47,8 @@ def run(text: str, arguments: Sequence[str] | None = None) -> int:
         status = _refused(error, given, asked)
     except Interrupted:
         status = NO_VERDICT
-    flushed(sys.stderr)
-    return status if flushed(sys.stdout) else NO_VERDICT
+    told = [flushed(stream) for stream in (sys.stderr, sys.stdout)]
+    return status if all(told) else NO_VERDICT
 
 
 def _ended(given: argparse.Namespace, asked: Sequence[str]) -> int:
