@@ -243,7 +243,7 @@ def compare(
     start, chance, interrupted = time.monotonic(), random.Random(0), False
     contenders = Contenders(names or (OURS, *FRAMEWORKS, *PLAIN), threads, say)
     labels = contenders.labels
-    with contextlib.closing(contenders), machine.Watch() as watch:
+    with contextlib.closing(contenders):
         file = Kept(records, labels, threads)
         try:
             for number, workload in enumerate(chosen):
@@ -258,9 +258,9 @@ def compare(
         except KeyboardInterrupt:
             interrupted = True
             say("interrupted: what was compared follows")
-    file.keep(found, load_after=machine.load(), cores_busy_elsewhere=watch.elsewhere)
+    file.keep(found, load_after=machine.load())
     say(table(found, labels))
-    say("\n".join(verdict(found, labels, busy=watch.elsewhere)))
+    say("\n".join(verdict(found, labels)))
     say(f"turns in {file.path}")
     if interrupted:
         return 130

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backends.interface import LAYOUTS
-from benchmarks.results import BUSY, SPREAD
+from benchmarks.results import SPREAD
 from benchmarks.table import SHORT, aligned, seconds_text
 from benchmarks.workloads import WORKLOADS
 
@@ -91,7 +91,7 @@ class Comparison:
         return max(self.memory.values()) / self.input if self.memory else None
 
 
-def verdict(found: Mapping[str, Comparison], labels: Mapping[str, str], busy: float | None = None) -> list[str]:
+def verdict(found: Mapping[str, Comparison], labels: Mapping[str, str]) -> list[str]:
     """What the comparison says, in sentences: geometric means of ratios, where they are worst and why, memory, gaps, and noise."""
     lines = []
     ratios = {name: ratio for name, comparison in found.items() if (ratio := comparison.against(FRAMEWORKS)) is not None}
@@ -112,9 +112,8 @@ def verdict(found: Mapping[str, Comparison], labels: Mapping[str, str], busy: fl
         text = f"NumPy needs at most {extras[worst]:.1%} of the input beside its output ({worst})"
         lines.append(f"{text}, over {len(extras)} workloads of more than {LARGE >> 20} MiB (must be at most {EXTRA:.0%})")
     noisy = [name for name, comparison in found.items() if comparison.noisy(FRAMEWORKS)]
-    if noisy or (busy or 0.0) > BUSY:
-        others = f"others kept {busy:.1f} cores busy; " if busy and busy > BUSY else ""
-        lines.append(f"noisy: {others}the middle half of the ratios spreads over more than {SPREAD:.0%} on {len(noisy)} of {len(found)}")
+    if noisy:
+        lines.append(f"noisy: the middle half of the ratios spreads over more than {SPREAD:.0%} on {len(noisy)} of {len(found)}")
     gaps: Counter[tuple[str, str]] = Counter()
     for name, comparison in found.items():
         for (who, layout), words in comparison.words.items():
