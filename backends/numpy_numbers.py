@@ -105,7 +105,7 @@ def widen(build: Builder, source: str, dtype: np.dtype, accumulator: np.dtype, *
 def narrow(build: Builder, source: str, dtype: np.dtype, out: str, *, finite: bool = False) -> None:
     """Round a float32 register once to a half type, into a register of that type; spoils it.
 
-    `finite` numbers become float16 by their bits, in a third of a cast's time. Adding 1.5·2^(e+13) to a number with
+    `finite` numbers become float16 by their bits, in half of a cast's time. Adding 1.5·2^(e+13) to a number with
     the exponent e, and taking it away, leaves the 11 digits that float16 has, rounded to nearest, ties to even; e is
     at least −14, below which float16 has fewer. 2^-112 then makes up for the smaller exponent, exactly.
     """

@@ -5,10 +5,7 @@
 
 from functools import partial
 
-import numpy as np
-
-from backends.interface import Case
-from backends.spec import Adaptive, Average, Global, Lp, Max, Sliding
+from properties import calls_rules as rules
 from properties.divergence import Divergence
 
 EAGER = frozenset({""})
@@ -23,126 +20,9 @@ tensorflow = partial(Divergence, backend="tensorflow", versions=">=2.21,<2.22", 
 torch = partial(Divergence, backend="torch", versions=">=2.11,<2.14", variants=EAGER, observed="")
 jax = partial(Divergence, backend="jax", versions=">=0.10,<0.11", variants=EAGER, observed="")
 
-
-def sliding(case: Case) -> bool:
-    """Whether a case has sliding windows of its own rank."""
-    windows = case.spec.windows
-    return isinstance(windows, Sliding) and windows.rank == len(case.spatial)
-
-
-def too_large(case: Case) -> np.ndarray:
-    """A window larger than the padded input, but not absurdly so."""
-    windows = case.spec.windows
-    if not sliding(case) or max(windows.kernel) >= 2**31 or min(*windows.stride, *windows.dilation) < 1:
-        return np.array(False)
-    return np.array(any(size + sum(windows.pads(axis, size)) < windows.reach(axis) for axis, size in enumerate(case.spatial)))
-
-
-def absurd(case: Case) -> np.ndarray:
-    """A window of 2^31 elements or more."""
-    return np.array(sliding(case) and max(case.spec.windows.kernel) >= 2**31)
-
-
-def empty_sliding(case: Case) -> np.ndarray:
-    """Sliding windows over an axis of no elements."""
-    return np.array(sliding(case) and 0 in case.spatial)
-
-
-def empty_global(case: Case) -> np.ndarray:
-    """A global window over an axis of no elements."""
-    return np.array(isinstance(case.spec.windows, Global) and 0 in case.spatial)
-
-
-def empty_mean(case: Case) -> np.ndarray:
-    """A global average over an axis of no elements."""
-    return empty_global(case) & isinstance(case.spec.reduction, Average)
-
-
-def empty_adaptive_average(case: Case) -> np.ndarray:
-    """Adaptive averages over an axis of no elements."""
-    return np.array(isinstance(case.spec.windows, Adaptive) and isinstance(case.spec.reduction, Average) and 0 in case.spatial)
-
-
-def crops(case: Case) -> np.ndarray:
-    """Padding below zero."""
-    windows = case.spec.windows
-    return np.array(sliding(case) and not isinstance(windows.padding, str) and min(map(min, windows.padding)) < 0)
-
-
-def crops_elements(case: Case) -> np.ndarray:
-    """Padding below zero, and above it nowhere, for windows of one element each that follow one another."""
-    windows = case.spec.windows
-    return crops(case) & (
-        isinstance(windows, Sliding) and {*windows.kernel, *windows.stride} == {1} and max(map(max, windows.padding)) <= 0
-    )
-
-
-def reads_padding_alone(case: Case) -> np.ndarray:
-    """Padding as wide as a window, which some window then reads alone."""
-    windows = case.spec.windows
-    if not sliding(case) or isinstance(windows.padding, str):
-        return np.array(False)
-    return np.array(any(max(pads) >= windows.reach(axis) for axis, pads in enumerate(windows.padding)))
-
-
-def straddles(case: Case) -> np.ndarray:
-    """A window of which some taps lie before the input and the others past it, though no padding is as wide as the window."""
-    windows = case.spec.windows
-    if not sliding(case) or min(*windows.kernel, *windows.stride, *windows.dilation) < 1 or reads_padding_alone(case):
-        return np.array(False)
-    return np.array(any(not window.taps for axis, size in enumerate(case.spatial) for window in windows.along(axis, size)))
-
-
-def straddling_gradient(case: Case) -> np.ndarray:
-    """The gradient of windows that straddle the input."""
-    return straddles(case) & (case.output == "gradient")
-
-
-def wrong_rank(case: Case) -> np.ndarray:
-    """A kernel of another rank than the input."""
-    return np.array(isinstance(case.spec.windows, Sliding) and case.spec.windows.rank != len(case.spatial))
-
-
-def wrong_cotangent(case: Case) -> np.ndarray:
-    """The gradient of an average, for a cotangent of another shape than the values have."""
-    return np.array(
-        isinstance(case.spec.reduction, Average)
-        and sliding(case)
-        and case.cotangent is not None
-        and case.cotangent.shape != case.pooled_shape
-    )
-
-
-def wrong_max_cotangent(case: Case) -> np.ndarray:
-    """The gradient of a maximum, for a cotangent of another shape than the values have."""
-    return np.array(
-        isinstance(case.spec.reduction, Max) and sliding(case) and case.cotangent is not None and case.cotangent.shape != case.pooled_shape
-    )
-
-
-def other_batch_or_channels(case: Case) -> np.ndarray:
-    """The gradient of an average, for a cotangent of other samples or channels."""
-    return wrong_cotangent(case) & (case.cotangent is not None and case.cotangent.shape[:2] != case.x.shape[:2])
-
-
-def wrong_dtype(case: Case) -> np.ndarray:
-    """A cotangent of another dtype than the values have."""
-    return np.array(case.cotangent is not None and case.cotangent.dtype != case.x.dtype)
-
-
-def no_norm(case: Case) -> np.ndarray:
-    """An order that makes no norm: below one, infinite or NaN."""
-    return np.array(isinstance(case.spec.reduction, Lp) and not 1 <= case.spec.reduction.p < np.inf)
-
-
-def no_output(case: Case) -> np.ndarray:
-    """An adaptive output of no elements."""
-    return np.array(isinstance(case.spec.windows, Adaptive) and 0 in case.spec.windows.output_size)
-
-
 ROWS: tuple[Divergence, ...] = (
     tensorflow(
-        id="tf-window-larger-dies", verdict="crash", outcome="signal:SIGFPE", upstream=TF + "125509", where=too_large,
+        id="tf-window-larger-dies", verdict="crash", outcome="signal:SIGFPE", upstream=TF + "125509", where=rules.too_large,
         smallest="max sliding kernel=2 stride=1 values channels_last x=float32:1,1,1:0",
         description="Max pooling by oneDNN divides by the number of windows on the last axis, which is 0.",
     ),
@@ -152,7 +32,7 @@ ROWS: tuple[Divergence, ...] = (
         description="Max pooling by oneDNN divides by the number of windows on the last axis, which is 0.",
     ),
     tensorflow(
-        id="tf-window-larger-returns", verdict="bug", outcome="returns", where=too_large,
+        id="tf-window-larger-returns", verdict="bug", outcome="returns", where=rules.too_large,
         smallest="average sliding kernel=2 values channels_last x=float32:1,1,1:0",
         description="A VALID window larger than the input gives an empty array; in a tf.function it raises.",
     ),
@@ -163,7 +43,7 @@ ROWS: tuple[Divergence, ...] = (
         description="A VALID window larger than the input gives an empty array; in a tf.function it raises.",
     ),
     tensorflow(
-        id="tf-absurd-window-aborts", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "85251", where=absurd,
+        id="tf-absurd-window-aborts", verdict="crash", outcome="signal:SIGABRT", upstream=TF + "85251", where=rules.absurd,
         smallest="max sliding kernel=2147483648 values channels_last x=float32:1,1,1:0",
         description="A window of 2^31 fails a CHECK in mkl_layout_pass.cc.",
     ),
@@ -172,28 +52,28 @@ ROWS: tuple[Divergence, ...] = (
         smallest="max2d-absurd-window max2d-stride-2-to-32", description="A window or stride of 2^31 or more fails a CHECK in mkl_layout_pass.cc.",
     ),
     tensorflow(
-        id="tf-average-rank-returns", verdict="bug", outcome="returns", upstream=TF + "111457", where=wrong_rank,
+        id="tf-average-rank-returns", verdict="bug", outcome="returns", upstream=TF + "111457", where=rules.wrong_rank,
         smallest="average sliding kernel=1 values channels_last x=float32:1,1,1,1:0",
         description="avg_pool takes an input with an axis too many and returns an array with one too few; max raises.",
     ),
     tensorflow(
-        id="tf-empty-axis-returns", verdict="convention", outcome="returns", where=empty_sliding,
+        id="tf-empty-axis-returns", verdict="convention", outcome="returns", where=rules.empty_sliding,
         documentation="tf.nn, of VALID: out_height = ceil((in_height - filter_height + 1) / stride_height)",
         smallest="max sliding kernel=1 values channels_last x=float32:1,1,0:",
         description="An axis of no elements gives an empty array.",
     ),
     tensorflow(
-        id="tf-average-cotangent-returns", variants=EAGER | GRAPH, verdict="bug", outcome="returns", upstream=TF + "64642", where=wrong_cotangent,
+        id="tf-average-cotangent-returns", variants=EAGER | GRAPH, verdict="bug", outcome="returns", upstream=TF + "64642", where=rules.wrong_cotangent,
         smallest="average sliding kernel=1,1 gradient channels_last x=float32:1,1,1,2:0x2 cotangent=float32:1,1,1,1:1",
         description="AvgPoolGrad takes a cotangent of another shape, and reads and writes past memory (CVE-2023-25664 is half mended).",
     ),
     tensorflow(
-        id="tf-average-cotangent-aborts", variants=EAGER | GRAPH, verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353", where=wrong_cotangent,
+        id="tf-average-cotangent-aborts", variants=EAGER | GRAPH, verdict="crash", outcome="signal:SIGABRT", upstream=TF + "63353", where=rules.wrong_cotangent,
         smallest="average sliding kernel=1,1 gradient channels_last x=float32:1,1,1,1:0 cotangent=float32:1,1,1:1",
         description="AvgPoolGrad fails a CHECK for a cotangent of lower rank.",
     ),
     tensorflow(
-        id="tf-average-cotangent-segfaults", variants=EAGER | GRAPH, verdict="crash", outcome="signal:SIGSEGV", upstream=TF + "64642", where=wrong_cotangent,
+        id="tf-average-cotangent-segfaults", variants=EAGER | GRAPH, verdict="crash", outcome="signal:SIGSEGV", upstream=TF + "64642", where=rules.wrong_cotangent,
         smallest="avg2d-grad-more-channels", description="AvgPoolGrad with a cotangent of more channels writes past its memory, and may die of it.",
     ),
     tensorflow(
@@ -214,17 +94,17 @@ ROWS: tuple[Divergence, ...] = (
         smallest="avg3d-grad-larger-cotangent", description="AvgPool3DGrad takes a cotangent of the input's shape.",
     ),
     tensorflow(
-        id="tf-graph-max-cotangent-returns", variants=GRAPH, verdict="bug", outcome="returns", where=wrong_max_cotangent,
+        id="tf-graph-max-cotangent-returns", variants=GRAPH, verdict="bug", outcome="returns", where=rules.wrong_max_cotangent,
         smallest="max sliding kernel=1,1 gradient channels_last x=float32:1,1,1,2:0x2 cotangent=float32:1,1,1,1:1",
         description="In a graph oneDNN's gradient of max, which replaces MaxPoolGrad, takes a cotangent of another shape.",
     ),
     tensorflow(
-        id="tf-graph-max-cotangent-aborts", variants=GRAPH, verdict="crash", outcome="signal:SIGABRT", where=wrong_max_cotangent,
+        id="tf-graph-max-cotangent-aborts", variants=GRAPH, verdict="crash", outcome="signal:SIGABRT", where=rules.wrong_max_cotangent,
         smallest="max sliding kernel=1,1 gradient channels_last x=float32:1,1,1,1:0 cotangent=float32:1,1,1:1",
         description="In a graph oneDNN's gradient of max fails a CHECK for an empty cotangent, or one of lower rank.",
     ),
     tensorflow(
-        id="tf-xla-average-cotangent-returns", variants=XLA, verdict="bug", outcome="returns", where=other_batch_or_channels,
+        id="tf-xla-average-cotangent-returns", variants=XLA, verdict="bug", outcome="returns", where=rules.other_batch_or_channels,
         smallest="average sliding kernel=1,1 gradient channels_last x=float32:1,1,1,1:0 cotangent=float32:1,2,1,1:1x2",
         description="By XLA the gradient of an average has the samples and channels of its cotangent, whatever the input has.",
     ),
@@ -238,7 +118,7 @@ ROWS: tuple[Divergence, ...] = (
         description="By XLA a 3-D average over a window of 0 fails a CHECK in padding.cc.",
     ),
     tensorflow(
-        id="tf-empty-global-returns", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", where=empty_global,
+        id="tf-empty-global-returns", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", where=rules.empty_global,
         documentation="tf.math.reduce_max: See the numpy docs for np.amax and np.nanmax behavior. (np.amax raises a ValueError.)",
         smallest="max global values channels_last x=float32:1,1,0:",
         description="tf.reduce_max and tf.reduce_mean of no elements give −inf and NaN.",
@@ -248,7 +128,7 @@ ROWS: tuple[Divergence, ...] = (
         description="AvgPool3DGrad divides by zero for a cotangent of the input's shape.",
     ),
     tensorflow(
-        id="tf-cotangent-dtype-returns", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", where=wrong_dtype,
+        id="tf-cotangent-dtype-returns", variants=EAGER | GRAPH | XLA, verdict="bug", outcome="returns", where=rules.wrong_dtype,
         smallest="average sliding kernel=1 gradient channels_last x=float32:1,1,1:0 cotangent=float16:1,1,1:1",
         description="A float16 cotangent for float32 values gives a float16 gradient of an average.",
     ),
@@ -261,12 +141,12 @@ ROWS: tuple[Divergence, ...] = (
         description="FractionalAvgPoolGrad clamps sequences that lie past the input.",
     ),
     torch(
-        id="torch-max1d-hangs", verdict="crash", outcome="hangs", where=absurd,
+        id="torch-max1d-hangs", verdict="crash", outcome="hangs", where=rules.absurd,
         smallest="max sliding kernel=9223372036854775807 stride=1 values channels_first x=float32:1,1,1:0",
         description="max_pool1d loops over a window of 2^63 − 1 taps.",
     ),
     torch(
-        id="torch-max1d-absurd-dies", verdict="crash", outcome="signal:SIGSEGV", where=absurd,
+        id="torch-max1d-absurd-dies", verdict="crash", outcome="signal:SIGSEGV", where=rules.absurd,
         smallest="max sliding kernel=9223372036854775807 values channels_first x=float32:1,1,1:0",
         description="max_pool1d counts a window where the stride is 2^63 − 1 too, and reads past its input.",
     ),
@@ -298,7 +178,7 @@ ROWS: tuple[Divergence, ...] = (
         description="Backward ops of averages take a cotangent of a smaller batch, and return memory of others.",
     ),
     torch(
-        id="torch-straddling-window-returns", variants=EAGER | COMPILED, verdict="bug", outcome="returns", upstream=TORCH + "114216", where=straddles,
+        id="torch-straddling-window-returns", variants=EAGER | COMPILED, verdict="bug", outcome="returns", upstream=TORCH + "114216", where=rules.straddles,
         smallest="max sliding kernel=2 dilation=3 padding=1/1 values channels_first x=float32:1,1,2:0,1",
         description="A dilated window whose taps lie on either side of the input gives −inf, and an index past the end of its row or plane.",
     ),
@@ -307,38 +187,38 @@ ROWS: tuple[Divergence, ...] = (
         description="A dilated window whose taps lie on either side of the input gives −inf, and an index past the end of its row or plane.",
     ),
     torch(
-        id="torch-straddling-window-gradient-dies", verdict="crash", outcome="signal:SIGSEGV", where=straddling_gradient,
+        id="torch-straddling-window-gradient-dies", verdict="crash", outcome="signal:SIGSEGV", where=rules.straddling_gradient,
         smallest="max2d-straddling-window-gradient", description="The gradient of a window whose taps lie on either side of the input is written past the end of its memory.",
     ),
     torch(
-        id="torch-straddling-window-gradient-aborts", verdict="crash", outcome="signal:SIGABRT", where=straddling_gradient,
+        id="torch-straddling-window-gradient-aborts", verdict="crash", outcome="signal:SIGABRT", where=rules.straddling_gradient,
         smallest="max2d-straddling-window-gradient", description="The gradient of a window whose taps lie on either side of the input is written past the end of its memory.",
     ),
     torch(
-        id="torch-lp-order-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=no_norm,
+        id="torch-lp-order-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=rules.no_norm,
         documentation="At p = ∞, one gets Max Pooling.",
         smallest="lp p=0.5 sliding kernel=1 values channels_first x=float32:1,1,1:1",
         description="lp_pool takes any order, and gives what its formula gives.",
     ),
     torch(
-        id="torch-output-size-0-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=no_output,
+        id="torch-output-size-0-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=rules.no_output,
         documentation="output_size elements must be greater than or equal to 0",
         smallest="max adaptive output_size=0 values channels_first x=float32:1,1,1:0",
         description="An adaptive output of no elements is an empty array.",
     ),
     torch(
-        id="torch-empty-axis-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=empty_mean,
+        id="torch-empty-axis-returns", variants=EAGER | COMPILED, verdict="convention", outcome="returns", where=rules.empty_mean,
         documentation="torch.mean: If the input tensor is empty, torch.mean() returns nan.",
         smallest="average global values channels_first x=float32:1,1,0:",
         description="A global average over no elements is NaN.",
     ),
     torch(
-        id="torch-cotangent-dtype-returns", variants=EAGER | COMPILED, verdict="bug", outcome="returns", where=wrong_dtype,
+        id="torch-cotangent-dtype-returns", variants=EAGER | COMPILED, verdict="bug", outcome="returns", where=rules.wrong_dtype,
         smallest="average sliding kernel=1 gradient channels_first x=float32:1,1,1:0 cotangent=float16:1,1,1:1",
         description="autograd casts a cotangent of another dtype, which nothing documents; it refuses one that is complex where the values are not.",
     ),
     torch(
-        id="torch-compiled-adaptive-empty-returns", variants=COMPILED, verdict="bug", outcome="returns", where=empty_adaptive_average,
+        id="torch-compiled-adaptive-empty-returns", variants=COMPILED, verdict="bug", outcome="returns", where=rules.empty_adaptive_average,
         smallest="average adaptive output_size=1 values channels_first x=float32:1,1,0:",
         description="Compiled, an adaptive average over no elements is NaN; eagerly it raises.",
     ),
@@ -357,12 +237,12 @@ ROWS: tuple[Divergence, ...] = (
         description="Compiled, adaptive_max_pool2d_backward is the eager kernel, which writes wherever an index points.",
     ),
     jax(
-        id="jax-window-larger-returns", verdict="convention", outcome="returns", upstream=CLIPS, documentation=SPEC, where=too_large,
+        id="jax-window-larger-returns", verdict="convention", outcome="returns", upstream=CLIPS, documentation=SPEC, where=rules.too_large,
         smallest="max sliding kernel=2 values channels_first x=float32:1,1,1:0",
         description="reduce_window clips a count of windows below zero, and returns an empty array.",
     ),
     jax(
-        id="jax-absurd-window-returns", verdict="convention", outcome="returns", upstream=CLIPS, documentation=SPEC, where=absurd,
+        id="jax-absurd-window-returns", verdict="convention", outcome="returns", upstream=CLIPS, documentation=SPEC, where=rules.absurd,
         smallest="max sliding kernel=2147483648 values channels_first x=float32:1,1,1:0",
         description="reduce_window clips a count of windows below zero, and returns an empty array.",
     ),
@@ -376,18 +256,18 @@ ROWS: tuple[Divergence, ...] = (
         description="SAME padding for a window of 2^62 is never done.",
     ),
     jax(
-        id="jax-negative-padding-returns", verdict="convention", outcome="returns", where=crops,
+        id="jax-negative-padding-returns", verdict="convention", outcome="returns", where=rules.crops,
         documentation="WindowDimension: if negative, its negative means the number of elements removed from the low end of this dimension.",
         smallest="max sliding kernel=2 stride=1 padding=-1/0 values channels_first x=float32:1,1,3:0x3",
         description="Padding below zero crops the input.",
     ),
     jax(
-        id="jax-padding-alone-returns", verdict="convention", outcome="returns", documentation=PADDED, where=reads_padding_alone,
+        id="jax-padding-alone-returns", verdict="convention", outcome="returns", documentation=PADDED, where=rules.reads_padding_alone,
         smallest="max sliding kernel=1 padding=1/0 values channels_first x=float32:1,1,1:0",
         description="A window of padding alone gives what the reduction starts from: −inf, or 0.",
     ),
     jax(
-        id="jax-straddling-window-returns", verdict="convention", outcome="returns", documentation=PADDED, where=straddles,
+        id="jax-straddling-window-returns", verdict="convention", outcome="returns", documentation=PADDED, where=rules.straddles,
         smallest="max sliding kernel=2 dilation=3 padding=1/1 values channels_first x=float32:1,1,2:0,1",
         description="A window whose taps lie on either side of the input gives what the reduction starts from: −inf, or 0.",
     ),
@@ -396,19 +276,19 @@ ROWS: tuple[Divergence, ...] = (
         description="A window whose taps lie on either side of the input gives what the reduction starts from: −inf, or 0.",
     ),
     jax(
-        id="jax-empty-axis-returns", verdict="convention", outcome="returns", documentation=SPEC, where=empty_sliding,
+        id="jax-empty-axis-returns", verdict="convention", outcome="returns", documentation=SPEC, where=rules.empty_sliding,
         smallest="max sliding kernel=1 values channels_first x=float32:1,1,0:",
         description="An axis of no elements gives an empty array.",
     ),
     jax(
-        id="jax-empty-mean-returns", verdict="convention", outcome="returns", where=empty_mean,
+        id="jax-empty-mean-returns", verdict="convention", outcome="returns", where=rules.empty_mean,
         documentation="The array API standard, which jax.numpy follows, of mean: If N is 0, the arithmetic mean is NaN.",
         smallest="average global values channels_first x=float32:1,1,0:",
         description="jnp.mean of no elements is NaN.",
     ),
     jax(
         id="jax-negative-padding-aborts", verdict="crash", outcome="signal:SIGABRT", upstream="https://github.com/openxla/xla/issues/48719",
-        where=crops_elements, smallest="max sliding kernel=1 padding=-1/0 values channels_first x=float32:1,1,2:0,1",
+        where=rules.crops_elements, smallest="max sliding kernel=1 padding=-1/0 values channels_first x=float32:1,1,2:0,1",
         description="Where no window has more than one element and no padding is positive, XLA's simplifier fails a CHECK, which ends the process.",
     ),
 )  # fmt: skip

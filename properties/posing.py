@@ -1,5 +1,8 @@
 """What strategies of some laws share: a setting that a backend has, options that fit it, and a case posed in it."""
 
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -40,6 +43,28 @@ def setting(
     output = draw(one_of(tuple(output for output in kinds if "int" not in dtype or output != "gradient")))
     layout = draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts)))
     return SIMPLE[name], can, output, dtype, layout
+
+
+class Chosen(NamedTuple):
+    """What a backend is asked, but for its windows and numbers."""
+
+    name: str
+    can: Capabilities
+    output: str
+    dtype: str
+    ndim: int
+    layout: str
+
+
+def draw_chosen(draw: st.DrawFn, backend: Any, dtypes: Collection[str]) -> Chosen:
+    """A reduction that a backend has, and an output, dtype, rank and layout that it takes it in."""
+    able = askable(backend, dtypes=dtypes)
+    name = draw(one_of(tuple(name for name in ("max", "average", "lp") if name in able)))
+    can = able[name]
+    output = draw(one_of(tuple(output for output in OUTPUTS if output in can.outputs)))
+    dtype = draw(one_of(tuple(kind for kind in dtypes if kind in can.dtypes)))
+    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
+    return Chosen(name, can, output, dtype, ndim, draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts))))
 
 
 COTANGENTS = (

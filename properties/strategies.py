@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -379,28 +379,6 @@ def askable(
         ):
             able[name] = can
     return able
-
-
-class Chosen(NamedTuple):
-    """What a backend is asked, but for its windows and numbers."""
-
-    name: str
-    can: Capabilities
-    output: str
-    dtype: str
-    ndim: int
-    layout: str
-
-
-def draw_chosen(draw: st.DrawFn, backend: Any, dtypes: Collection[str]) -> Chosen:
-    """A reduction that a backend has, and an output, dtype, rank and layout that it takes it in."""
-    able = askable(backend, dtypes=dtypes)
-    name = draw(one_of(tuple(name for name in ("max", "average", "lp") if name in able)))
-    can = able[name]
-    output = draw(one_of(tuple(output for output in OUTPUTS if output in can.outputs)))
-    dtype = draw(one_of(tuple(kind for kind in dtypes if kind in can.dtypes)))
-    ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
-    return Chosen(name, can, output, dtype, ndim, draw(one_of(tuple(layout for layout in LAYOUTS if layout in can.layouts))))
 
 
 def count_along(spec: PoolSpec, spatial: Sequence[int]) -> int:

@@ -8,8 +8,8 @@ import pytest
 import backends
 from backends import compare, oracle, text
 from backends.interface import REDUCTIONS, Case
-from backends.process import Remote, RemoteError, RemoteFailure
-from properties import bad_calls
+from backends.process import Remote
+from properties import bad_calls, refusals
 from properties import subject as observed
 from properties.divergence import Divergence, ends
 from properties.divergences import DIVERGENCES
@@ -134,8 +134,10 @@ def test_smallest_case_ends_so(row: Divergence, backend: Subject, records: Write
     right = definition(case)
     limit = HANGS_AFTER if row.outcome == "hangs" else 120.0
     usual, remote.time_limit = remote.time_limit, limit
-    outcome = ending(remote, case)
+    ended = refusals.outcome(remote, case, ours=True)
     remote.time_limit = usual
+    assert ended is not None, f"{row.id}: {backend.name} cannot be asked its case"
+    outcome = ended.outcome
     assert outcome != ("raises" if right == "raises" else "returns"), f"{row.id}: mended upstream: remove the row"
     code = observed.native_code(remote, case)
     records.append(
@@ -161,17 +163,6 @@ def definition(case: Case) -> str:
     except (ValueError, TypeError):
         return "raises"
     return str(value.tolist()) if value.size <= SHOWN else f"an array of shape {value.shape}"
-
-
-def ending(remote: Remote, case: Case) -> str:
-    """How a backend ends a case: "returns", "raises", "hangs", or a signal's name."""
-    try:
-        remote.ask(case)
-    except (RemoteError, RemoteFailure) as error:
-        return str(getattr(error, "outcome", "raises"))
-    # It may have written past its memory: what comes after must not suffer for it.
-    remote.renew()
-    return "returns"
 
 
 @pytest.mark.parametrize("row", CALLS, ids=named)

@@ -10,9 +10,9 @@ from backends.interface import Backend, Case
 from backends.spec import Global, PoolSpec, Sliding, Windows
 from backends.text import generate
 from properties.laws import law
-from properties.posing import SIMPLE
+from properties.posing import SIMPLE, draw_chosen
 from properties.relations import plain
-from properties.strategies import draw_chosen, number, one_of
+from properties.strategies import number, one_of
 
 HELD = 20_000
 """How many elements of a large input are held to the definition: whole maps, the last ones among them."""

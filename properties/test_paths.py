@@ -9,8 +9,9 @@ from backends.interface import LAYOUTS, Backend, Case, Unsupported, same_bits
 from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
 from backends.text import generate
 from properties.laws import law
+from properties.posing import draw_chosen
 from properties.relations import assert_agree, one_apart, part, plain, taken
-from properties.strategies import MEMORY, draw_chosen, number, one_of
+from properties.strategies import MEMORY, number, one_of
 
 EAGER = {"torch:compile": "torch", "torch:cuda-compile": "torch:cuda", "tensorflow:graph": "tensorflow", "tensorflow:xla": "tensorflow"}
 """What a compiled variant is compiled from."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.record import BenchmarkProblem, Environment, Gap
-from reports.timings import Timing
+from reports.timings import Timing, conditions
 from reports.words import count, duration, listed, natural, percent, plural, times
 
 NOISY_IQR, NOISY_DRIFT, NOISY_CORES = 0.10, 0.05, 0.25
@@ -125,10 +125,7 @@ class Speed:
     @property
     def conditions(self) -> list[str]:
         """What the machine was set to, and how loaded it was before and after the timings."""
-        timings = [entry.timing for block in self.blocks for entry in block.entries]
-        loads = [load for timing in timings for load in timing.load]
-        said = list(dict.fromkeys(timing.conditions for timing in timings if timing.conditions))
-        return said + ([f"load of the machine {min(loads):.2g} to {max(loads):.2g} before and after the timings"] if loads else [])
+        return conditions(entry.timing for block in self.blocks for entry in block.entries)
 
     @property
     def doubtful(self) -> bool:

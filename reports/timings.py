@@ -197,5 +197,14 @@ def _conditions(content: Mapping[str, Any]) -> str:
     return ", ".join(said)
 
 
+def conditions(timings: Iterable[Timing]) -> list[str]:
+    """What the machine was set to in all of these, and how loaded it was before and after them, in words."""
+    said, loads = dict[str, None](), list[float]()
+    for timing in timings:
+        said |= {timing.conditions: None} if timing.conditions else {}
+        loads += timing.load
+    return [*said, *([f"load of the machine {min(loads):.2g} to {max(loads):.2g} before and after the timings"] if loads else [])]
+
+
 def _renamed(environment: Environment, ident: str) -> Environment:
     return environment if environment.id == ident else Environment(**{**vars(environment), "id": ident})

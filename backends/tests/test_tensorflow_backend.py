@@ -1,13 +1,6 @@
-"""TensorFlow's adapter: what it declares it answers, what it refuses it raises, and what it prints as native code is what it does.
+"""TensorFlow's adapter: what it declares it answers, and what it refuses it raises."""
 
-Inputs are finite, distinct in every window and small whole numbers, which every dtype holds: the
-known deviations of TensorFlow are the laws' affair, in `properties`.
-"""
-
-import contextlib
-import io
 import itertools
-import math
 import subprocess
 import sys
 
@@ -19,11 +12,7 @@ import backends
 from backends import compare, tensorflow_plan
 from backends.interface import Case, Unsupported, dtype_named, same_bits
 from backends.spec import Adaptive, Average, Global, Lp, Max, PoolSpec, Sliding
-
-SPATIAL = {1: (9,), 2: (5, 7), 3: (3, 5, 4)}
-KERNEL = {1: (4,), 2: (2, 4), 3: (2, 1, 4)}  # powers of two: an average of whole numbers is exact in half precision
-STRIDE = {1: (2,), 2: (2, 1), 3: (1, 2, 3)}
-VARIANTS = ("tensorflow", "tensorflow:graph", "tensorflow:xla")
+from backends.tests.tensorflow_questions import VARIANTS, a_case, whole
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -36,28 +25,6 @@ def variant(request):
 def eager():
     """The plain one."""
     return backends.load("tensorflow")
-
-
-def whole(shape, dtype, seed=0):
-    """Whole numbers, all of a sample's channel distinct; around zero where the dtype has a sign."""
-    size = math.prod(shape[2:])
-    rows = np.tile(np.arange(size), (shape[0] * shape[1], 1))
-    rows = np.random.default_rng(seed).permuted(rows, axis=1) - (0 if dtype.startswith("uint") else size // 2)
-    return rows.reshape(shape).astype(dtype_named(dtype))
-
-
-def a_case(
-    reduction="max", ndim=2, layout="channels_last", dtype="float32", output="values", windows=None, batch=2, channels=3, spatial=None
-):
-    """A case, with a cotangent where one is needed."""
-    spec = PoolSpec(
-        reduction=Max() if reduction == "max" else Average(), windows=windows or Sliding(kernel=KERNEL[ndim], stride=STRIDE[ndim])
-    )
-    case = Case(spec, whole((batch, channels, *(spatial or SPATIAL[ndim])), dtype), layout)
-    if output != "gradient":
-        return case.replace(output=output)
-    cotangent = np.random.default_rng(1).integers(-4, 5, case.pooled_shape).astype(case.x.dtype)
-    return case.replace(output=output, cotangent=cotangent)
 
 
 def combinations():
@@ -355,60 +322,6 @@ def test_the_inferred_shape_is_the_shape(eager, layout, reduction, output, windo
     """What TensorFlow infers without running is the shape of the definition, in our order of axes."""
     case = a_case(reduction, layout="channels_last" if output == "indices" else layout, output=output, windows=windows)
     assert eager.static_shape(case) == (case.x.shape if output == "gradient" else case.pooled_shape)
-
-
-# --- native code --------------------------------------------------------------------------------
-
-
-NATIVE = [
-    {},
-    {"output": "indices"},
-    {"output": "gradient"},
-    {"reduction": "average", "dtype": "bfloat16", "layout": "channels_last", "output": "gradient"},
-    {"windows": Global(), "dtype": "int64"},
-    {"windows": Sliding(kernel=(2, 2), stride=(1, 1), dilation=(1, 2)), "dtype": "float16"},
-    {"windows": Sliding(kernel=(3, 4), padding=((2, 0), (1, 3))), "dtype": "float64"},
-    {"batch": 0},
-]
-
-
-@pytest.mark.parametrize("asked", NATIVE, ids=str)
-@pytest.mark.parametrize("name", VARIANTS[:2])
-def test_native_code_gives_the_same_bits(name, asked):
-    """The script that a maintainer would paste computes what the adapter computes, and prints it."""
-    backend, case = backends.load(name), a_case(**asked)
-    assert same_bits(*both(backend, case))
-
-
-def test_native_code_of_xla_gives_the_same_bits():
-    """The compiled variant's script compiles too."""
-    backend, case = backends.load("tensorflow:xla"), a_case(output="gradient")
-    assert "jit_compile=True" in backend.native(case)
-    assert same_bits(*both(backend, case))
-
-
-@pytest.mark.parametrize("dtype", tensorflow_plan.FLOATS)
-def test_native_code_keeps_peculiar_numbers(eager, dtype):
-    """NaN, infinities, subnormals and the largest number reach the script's tensor as they are."""
-    info = ml_dtypes.finfo(dtype_named(dtype))
-    x = np.array([np.nan, np.inf, -np.inf, info.smallest_subnormal, info.max, -0.0, 0.1], info.dtype).reshape(1, 7, 1)
-    script = eager.native(Case(PoolSpec(reduction=Max(), windows=Global()), x, "channels_first"))
-    assert same_bits(executed(script)["x"].numpy(), x)
-
-
-def executed(script):
-    """The names that a script leaves behind."""
-    names = {}
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(compile(script, "native", "exec"), names)
-    assert printed.getvalue() == f"{names['result'].numpy()}\n"
-    return names
-
-
-def both(backend, case):
-    """The tensor of the adapter's call, and of its script."""
-    answer, _ = backend.bind(case)()
-    return (answer[1] if case.output == "indices" else answer).numpy(), executed(backend.native(case))["result"].numpy()
 
 
 # --- the process --------------------------------------------------------------------------------

@@ -124,6 +124,7 @@ def test_rounds_are_long_enough_by_the_clock_of_the_device():
         return passed
 
     rotation = Rotation([(lambda: queued.append(1), wait)] * 4)
+    # The clock adds up seconds: their last bits are rounded.
     assert rotation.calling == pytest.approx(1e-4)
     assert rotation.each == 100
 
@@ -151,6 +152,7 @@ class Copying(Queue):
 def test_what_a_copy_on_the_device_reaches():
     """Half of the bytes are read and half written, from buffers beyond the cache; the rate counts both."""
     backend = Copying()
+    # Bytes over seconds that a clock has added up: the last bits are rounded, here and below.
     assert copy_bandwidth(backend, 400_000) == pytest.approx(2e9)
     assert backend.sources == [200_000] * 11
 
