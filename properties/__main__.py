@@ -21,8 +21,8 @@ from backends.process import ROOT, Remote
 from properties.divergence import named
 from properties.divergences import DIVERGENCES
 from properties.laws import REGISTRY, Law
-from properties.refusals import invalid, is_ours, knows, native_code, outcome
-from properties.subject import Subject
+from properties.refusals import invalid, is_ours, knows, outcome
+from properties.subject import Subject, native_code
 
 BAD_CASE = "bad_case"
 """What the records call the law that `test_bad_calls` puts invalid cases to."""

@@ -8,7 +8,6 @@ import backends
 from backends import oracle
 from backends.interface import Case, Unsupported, refusal
 from backends.process import Outcome, Remote, RemoteError, RemoteFailure
-from properties import subject
 from properties.divergence import Divergence
 from properties.divergences import DIVERGENCES
 
@@ -46,14 +45,6 @@ def outcome(remote: Remote, case: Case, *, ours: bool) -> Outcome | None:
     remote.renew()
     shown = f"array of shape {seen.array.shape} and dtype {seen.array.dtype.name}" if seen.array is not None else seen.returned
     return Outcome(outcome="returns", text=shown)
-
-
-def native_code(remote: Remote, case: Case) -> str | None:
-    """The framework's own code of a bad case, where its adapter can write what it should refuse to say."""
-    try:
-        return subject.native_code(remote, case)
-    except (RemoteError, RemoteFailure):
-        return None
 
 
 def knows(remote: Remote, outcome: str, smallest: str, case: Case | None) -> Divergence | None:

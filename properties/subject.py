@@ -167,9 +167,21 @@ class Subject:
             Unsupported: it cannot be asked this, or that way.
         """
         gradient = case.replace(output="gradient", cotangent=np.ones(case.pooled_shape, case.x.dtype))
-        with self._offering("recorded", "with a gradient recorded", case, gradient) as recorded:
+        with self._offering("recorded", "values with a gradient recorded", case, gradient) as recorded:
             values = recorded(case)
         return self.mended(case, values)
+
+    def static_shape(self, case: Case) -> tuple[int, ...]:
+        """The shape `(N, C, *spatial)` that the framework infers for the values of a case without computing them.
+
+        Raises:
+            Unsupported: it cannot be asked this, or leaves the shape open.
+        """
+        with self._offering("static_shape", "a shape that is inferred without computing", case) as static_shape:
+            inferred = static_shape(case)
+        if inferred is None:
+            raise Unsupported("its shape inference leaves this open")
+        return tuple(inferred)
 
     def with_indices(self, case: Case) -> np.ndarray:
         """The values of a case, as they are returned beside the indices, with what is known to deviate mended.
@@ -181,7 +193,7 @@ class Subject:
             Unsupported: it cannot be asked this, or that way.
         """
         asked = case.replace(output="indices")
-        with self._offering("with_indices", "beside the indices", case, asked) as with_indices:
+        with self._offering("with_indices", "values beside the indices", case, asked) as with_indices:
             values, index = with_indices(case), backends.run(self.backend, asked)
         assert_shaped(asked, index)
         values, right = self.mended(case, values), self.mended(asked, index)
@@ -191,18 +203,18 @@ class Subject:
         return np.where(other, taken(case.x, np.where(other, right, 0)), values)
 
     @contextlib.contextmanager
-    def _offering(self, name: str, how: str, *cases: Case) -> Iterator[Callable[[Case], np.ndarray]]:
-        """A method that a backend may offer, for questions that rest on these cases; says `how` it was asked if it fails."""
+    def _offering(self, name: str, what: str, *cases: Case) -> Iterator[Callable[[Case], Any]]:
+        """A method that a backend may offer, for questions that rest on these cases; says `what` it was asked for if it fails."""
         offered = getattr(self.backend, name, None)
         if offered is None:
-            raise Unsupported(f"{self.name} does not offer values {how}")
+            raise Unsupported(f"{self.name} does not offer {what}")
         for case in cases:
             if reason := self.refusal(case):
                 raise Unsupported(reason)
         try:
             yield offered
         except (RemoteError, RemoteFailure) as error:
-            raise self._misbehaved(error, how) from error
+            raise self._misbehaved(error, what) from error
 
     def beside(self, address: str | None = None, **environment: str) -> "Subject":
         """Another backend, or this one in another environment, in a process of its own.
@@ -232,12 +244,12 @@ class Subject:
             self.last = mended
         return mended.answer
 
-    def _misbehaved(self, error: RemoteError | RemoteFailure, how: str = "") -> Misbehaved:
-        """What a law says of a backend that raised, died or hung in a process of its own; `how` it was asked, if in another way."""
+    def _misbehaved(self, error: RemoteError | RemoteFailure, what: str = "") -> Misbehaved:
+        """What a law says of a backend that raised, died or hung in a process of its own, asked for `what` if not for an answer."""
         if isinstance(error, TimedOut) and isinstance(self.backend, Remote):
             # What hung once will hang again, and each time costs all the patience there is.
             self.backend.time_limit = min(self.backend.time_limit, max(LEAST_PATIENCE, 10 * self.slowest))
-        return Misbehaved(f"{how}{how and ': '}{error}", status=error.status)
+        return Misbehaved(f"{what}{what and ': '}{error}", status=error.status)
 
     def _in_place_of(self, case: Case, row: Divergence) -> np.ndarray:
         """The definition's answer, for a case that is known to end in another way than by an answer."""
@@ -372,13 +384,13 @@ def reproducer(law: str, case: Case, backend: str) -> str:
 
 
 def native_code(backend: Backend, case: Case) -> str | None:
-    """The framework's own code of a case, from a backend that offers it."""
+    """The framework's own code of a case, from a backend that offers it; None where it cannot write it, or fails to."""
     offered = getattr(backend, "native", None)
     if offered is None:
         return None
     try:
         return str(offered(case))
-    except Unsupported:
+    except (Unsupported, RemoteError, RemoteFailure):
         return None
 
 

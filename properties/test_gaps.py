@@ -26,7 +26,7 @@ def reasons(backend: Subject, records: Writer) -> dict[str, list[Case]]:
             case.spec.check(case.spatial)
         except ValueError:
             return
-        if missing(backend.capabilities, case) is None and (reason := backend.gap(case)):
+        if missing(backend.capabilities, case) is None and (reason := backend.refusal(case)):
             if reason not in met:
                 records.append(Gap(backend=backend.name, reduction=case.spec.reduction.name, reason=reason, question=question(case)))
             met.setdefault(reason, []).append(case)

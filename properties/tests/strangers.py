@@ -168,6 +168,16 @@ class InfersOtherwise(Sound):
         return (*outer, last + 1)
 
 
+class FailsBesides(InfersOtherwise):
+    name = "fails-besides"
+
+    def static_shape(self, case):
+        raise RuntimeError("no shape function is registered")
+
+    def native(self, case):
+        raise RuntimeError("this cannot be written")
+
+
 class Threaded(Sound):
     name = "threaded"
     threads = int(os.environ.get("OMP_NUM_THREADS", "2"))

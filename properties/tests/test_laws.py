@@ -11,6 +11,7 @@ from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
 import properties.test_equivalence
 import properties.test_large
 import properties.test_paths
+import properties.test_shape
 import properties.test_values  # noqa: F401  # registers its laws
 from backends import text
 from backends.interface import Case, dtype_named
@@ -96,6 +97,7 @@ def test_misbehaviour_is_survived(name: str, says: str) -> None:
         ("Prints", "large_arrays", "it printed 'pooling"),
         ("DiesInGap", "again", "signal:SIGFPE"),
         ("DiesOnThreads", "one_thread_or_more", "signal:SIGBUS"),
+        ("FailsBesides", "static_shape", "a shape that is inferred without computing: RuntimeError"),
         ("FetchRaises", "large_arrays", "RuntimeError in fetch: the device is gone"),
     ],
 )
