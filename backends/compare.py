@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -151,7 +151,7 @@ def compare(
     bound, vacuous, rule = error_bound(case, exact, acc)
     bound = bound + slack
     if least is None:
-        least = least_sum(exact, acc, case.x.dtype) if vacuous.any() else np.zeros(vacuous.shape)
+        least = least_kept(case, exact, acc) if vacuous.any() else np.zeros(vacuous.shape)
     least = np.where(vacuous, least, 0)
     got = actual.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -203,6 +203,20 @@ def growth(m: Any, u: float) -> np.ndarray:
     return np.minimum(gamma(m, u), np.asarray(m, np.float64) * u * (1 + u) ** 2)
 
 
+def least_kept(case: Case, exact: Exact, accumulator: np.dtype) -> np.ndarray:
+    """What rounding leaves at least of |y|, of a long sum of one sign or of the root of one; 0 of others.
+
+    Of a norm it is the root of what is left of the sum of powers, less what a mean on the way may lose below the
+    normal numbers.
+    """
+    if not isinstance(case.spec.reduction, Lp):
+        return least_sum(exact, accumulator, case.x.dtype)
+    kept = format_of(accumulator)
+    powers = least_sum(replace(exact, magnitude=exact.extent), accumulator, accumulator)
+    root: np.ndarray = np.maximum(powers - 2 * exact.terms * kept.eta, 0) ** (1 / case.spec.reduction.p)
+    return root * (1 - 6 * kept.u)
+
+
 def least_sum(exact: Exact, accumulator: np.dtype, dtype: np.dtype) -> np.ndarray:
     """What rounding leaves at least of |y|, a long sum of one sign kept in the accumulator and stored in `dtype`; 0 of others.
 
@@ -246,6 +260,8 @@ def error_bound(case: Case, exact: Exact, accumulator: np.dtype) -> tuple[np.nda
         # good to 6u: correctly rounded powers would need 1, vectorised libraries give 1 to 4 ulp.
         p = reduction.p
         root = (terms + 3) / p + 6
+        # A gradient of a norm has no sign that rounding must leave it.
+        roundings = np.zeros(terms.shape) if gradient else root
         if gradient:
             # (|x|/y)^(p−1)·g: the error of y and of a division, p − 1 times, a power, two products,
             # and the sum. `terms` counts taps and windows together, so it covers n and w.
@@ -265,7 +281,7 @@ def error_bound(case: Case, exact: Exact, accumulator: np.dtype) -> tuple[np.nda
         roundings = np.maximum(terms - 1, 0)
         error, rule = growth(roundings, acc.u) * magnitude, "γ_(w−1)·Σ|g|"
     error = np.where(beyond, error * terms, error)
-    vacuous = np.zeros(terms.shape, bool) if isinstance(reduction, Lp) else roundings * acc.u >= 0.5
+    vacuous = roundings * acc.u >= 0.5
     if case.x.dtype != accumulator:
         stays = (terms <= 1) & isinstance(reduction, Max)
         error = np.where(stays, error, error + out.u * (y + error) + out.eta / 2)

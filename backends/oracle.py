@@ -31,8 +31,8 @@ class Exact:
     The answer is `value + rest`, an unevaluated sum: `value` is the nearest float64 (or, for max
     and indices, the element or index itself) and `rest` what float64 cannot hold of it.
     Error bounds follow from the rest: `magnitude` is Σ|term| of the sum behind each element,
-    `extent` how large a partial sum may be before the division, `largest` the largest |term| of that
-    sum if it is `LONG` and all have one sign, else 0, and `terms` how many there are. Anything
+    `extent` how large a partial sum may be before the division, or the root, `largest` the largest |term|
+    of that sum if it is `LONG` and all have one sign, else 0, and `terms` how many there are. Anything
     conforms where `free` holds.
     """
 
@@ -155,7 +155,7 @@ def _reduce(case: Case, row: np.ndarray, windows: list[list[int]], divisors: lis
         scaled = Scaled(row)
         return [(*scaled.average(taps, divisor), len(taps)) for taps, divisor in zip(windows, divisors, strict=True)]
     norms = Norms(row, reduction)
-    return [(*split(norms.norm(taps)), 0.0, 0.0, 0.0, len(taps)) for taps in windows]
+    return [(*norms.answer(taps), len(taps)) for taps in windows]
 
 
 def argmax(numbers: Sequence[float], taps: Iterable[int]) -> int:
@@ -256,6 +256,15 @@ class Norms:
             # Powers of ratios, since x^p itself leaves even decimal's range for an extreme p.
             total = sum(_power(number, largest, self.p) for number in window)
             return decimal.Decimal(largest) * total ** (1 / self.p)
+
+    def answer(self, taps: Sequence[int]) -> tuple[float, float, float, float, float]:
+        """(value, rest, magnitude, extent, largest) of the norm over some taps; a root divides how long its sum counts by p."""
+        norm = self.norm(taps)
+        if len(taps) <= LONG * self.p or not norm.is_finite():
+            return (*split(norm), 0.0, 0.0, 0.0)
+        largest = decimal.Decimal(max(abs(self.numbers[tap]) for tap in taps))
+        with decimal.localcontext(DIGITS):
+            return (*split(norm), 0.0, float(norm**self.p), float(largest**self.p))
 
     def slope(self, tap: int, norm: decimal.Decimal) -> decimal.Decimal:
         """∂y/∂x = sign(x)(|x|/y)^(p−1), 0 where x or y is 0."""

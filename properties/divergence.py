@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 from backends import compare, oracle
 from backends.interface import Case, dtype_named
 from backends.oracle import Exact
-from backends.spec import Average
+from backends.spec import Average, Lp
 
 Verdict = Literal["convention", "bug", "precision", "crash"]
 OUTCOMES = ("wrong", "returns", "raises", "hangs")
@@ -106,10 +106,13 @@ class Divergence:
         Half of it: terms that are all larger or smaller by one factor lie otherwise between powers of two, and
         a prediction may itself have been rounded up, to twice its sum at most.
         """
-        if self.accumulator is None:
+        reduction = case.spec.reduction
+        # An odd power that keeps its sign may cancel.
+        cancels = isinstance(reduction, Lp) and reduction.p % 2 != 0 and bool((case.x < 0).any())
+        if self.accumulator is None or cancels:
             return np.zeros(predicted.shape)
         share: np.ndarray = np.abs(predicted / np.where(exact.largest > 0, exact.value, np.inf)) / 2
-        return np.nan_to_num(share * compare.least_sum(exact, dtype_named(self.accumulator), case.x.dtype), nan=0, posinf=0)
+        return np.nan_to_num(share * compare.least_kept(case, exact, dtype_named(self.accumulator)), nan=0, posinf=0)
 
 
 def known_of(rows: Iterable[Divergence], *backends: tuple[str, str]) -> tuple[Divergence, ...]:

@@ -211,6 +211,47 @@ def test_what_stays_of_long_sums_conforms(count: int, picks: list[float], dtype:
         assert not comparison.bad.any(), compare.explain(comparison)
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    count=st.integers(compare.oracle.LONG + 1, 1500),
+    picks=st.lists(st.sampled_from([1, 0.7, 1.5, 0.01, 10, 3, 2.0**-8, 2.0**-14]), min_size=1, max_size=5),
+    p=st.sampled_from([1, 1.5, 2, 3, 7]),
+    dtype=st.sampled_from(compare.HALF),
+    chunk=st.sampled_from([1, 8, 64, 5000]),
+    order=st.sampled_from([1, -1, 0]),
+    by_mean=st.booleans(),
+)
+def test_what_stays_of_long_norms_conforms(
+    count: int, picks: list[float], p: float, dtype: str, chunk: int, order: int, by_mean: bool
+) -> None:
+    """A norm of any length whose powers, their sum and perhaps mean are kept in a half type, in any order, is no less than that type is granted."""
+    kind = dtype_named(dtype)
+    numbers = np.resize(picks, count).astype(kind)
+    case = Case(spec=PoolSpec(reduction=Lp(p=p), windows=Global()), x=numbers.reshape(1, 1, count))
+    ordered = np.sort(numbers) if not order else numbers[::order]
+    with np.errstate(over="ignore", under="ignore"):
+        powers = (ordered.astype(np.float64) ** p).astype(kind)
+        total = _kept(_kept(np.concatenate([powers, np.zeros(-count % chunk, kind)]).reshape(-1, chunk).T).reshape(-1, 1))
+        if by_mean:
+            total = (total / kind.type(count)).astype(kind) * kind.type(count)
+        answer = (total.astype(np.float64) ** (1 / p)).astype(kind).reshape(1, 1, 1)
+    if np.isfinite(answer).all():
+        comparison = compare.compare(case, answer, accumulator=dtype)
+        assert float(answer[0, 0, 0]) >= comparison.least[0, 0, 0], compare.explain(comparison)
+
+
+@pytest.mark.parametrize("dtype, count", [("bfloat16", 400), ("float16", 4000)])
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_a_long_norm_is_no_excuse_for_nothing(dtype: str, count: int, p: int) -> None:
+    """However long the sum in a half type, neither 0, another sign nor a norm of far fewer elements is granted."""
+    case = one(Lp(p=p), [1.0] * count, dtype)
+    places = min(count, 1 / compare.format_of(case.x.dtype).u)
+    for kept, conforms in ((places, True), (places / 3, False), (0.0, False)):
+        answer = np.full((1, 1, 1), kept ** (1 / p)).astype(case.x.dtype)
+        assert compare.compare(case, answer, accumulator=dtype).bad.all() != conforms
+    assert compare.compare(case, np.full((1, 1, 1), -1).astype(case.x.dtype), accumulator=dtype).bad.all()
+
+
 def _kept(columns: np.ndarray) -> np.ndarray:
     """The sum of each column, kept in the type itself, row after row."""
     total = np.zeros(columns.shape[1], columns.dtype)
