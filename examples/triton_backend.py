@@ -1,11 +1,12 @@
 """A worked example of a stranger's backend: max and average pooling as one Triton kernel.
 
+    tox -e conform-triton
     tox -e conform-torch -- --backend examples/triton_backend.py:TritonBackend
     tox -e bench -- --backend examples/triton_backend.py:TritonBackend --backend torch:cuda
 
 It needs the packages torch and triton and a CUDA device, and says which of them is missing. With
-TRITON_INTERPRET=1 in the environment, Triton's interpreter runs the same kernel on the CPU: slow, and
-enough to see whether it conforms.
+TRITON_INTERPRET=1 in the environment, as the first of these commands sets it, Triton's interpreter runs
+the same kernel on the CPU: slow, and enough to see whether it conforms.
 
 Each program computes a block of outputs. It walks over the taps of their windows, and loads one element
 of each window at a time, with a mask where the window leaves the image: what is masked is the identity
