@@ -238,7 +238,7 @@ ROWS: tuple[Divergence, ...] = (
         id="tf-max-gradient-onednn", variants=frozenset({"graph"}), verdict="bug",
         description="In a graph oneDNN hands the gradient of a window without a winner to the kernel's first position, even in the padding.",
         smallest="max sliding kernel=2 gradient channels_last x=float32:1,1,2:0,nan cotangent=float32:1,1,1:1", observed="1",
-        where=gradients.where_gradient_onednn, predict=gradients.predict_gradient_onednn,
+        where=gradients.where_gradient_onednn, predict=gradients.predict_gradient_onednn, slack=gradients.slack_onednn,
     ),
     row(
         id="tf-empty-max-gradient-aborts", variants=frozenset({"graph"}), verdict="crash", outcome="signal:SIGABRT",
@@ -253,19 +253,20 @@ ROWS: tuple[Divergence, ...] = (
         description="In a graph oneDNN takes a subnormal cotangent for zero.",
         smallest="max sliding kernel=1 gradient channels_last x=float32:1,1,1:0 cotangent=float32:1,1,1:1e-45", observed="0",
         where=by_onednn(of(of_sliding(sums.where_subnormal_gradient), reduction="max"), it=True), predict=gradients.predict_gradient_onednn,
+        slack=gradients.slack_onednn,
     ),
     row(
         id="tf-max-gradient-wide-window", variants=frozenset({"graph"}), verdict="bug", upstream="https://github.com/uxlfoundation/oneDNN/pull/2386",
         description="In a graph oneDNN reads the indices of bfloat16 windows of 256 taps or more by halves: a gradient goes to the first tap, or nowhere.",
         smallest="max sliding kernel=256 gradient channels_last x=bfloat16:1,2,256:0,1,... cotangent=bfloat16:1,2,1:1,2", observed="0",
-        where=wide.where_misread, predict=wide.predict_misread,
+        where=wide.where_misread, predict=wide.predict_misread, slack=wide.slack_misread,
     ),
     row(
         id="tf-max-gradient-wide-window-lost", variants=frozenset({"graph"}), verdict="bug",
         upstream="https://github.com/uxlfoundation/oneDNN/pull/2386",
         description="In a graph oneDNN loses the bfloat16 gradient of some windows of 256 taps or more of one channel, of others on the next call.",
         smallest="max sliding kernel=256 stride=1 gradient channels_last x=bfloat16:200,1,257:1x51400 cotangent=bfloat16:200,1,2:1x400",
-        observed="0", where=wide.where_lost, predict=wide.predict_lost, nearest=wide.nearest_lost,
+        observed="0", where=wide.where_lost, predict=wide.predict_lost, nearest=wide.nearest_lost, slack=gradients.slack_onednn,
     ),
     row(
         id="tf-max-gradient-3d-ties", variants=frozenset({""}), verdict="bug",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backends import oracle, translate
+from backends import compare, oracle, translate
 from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Global, Max, Sliding
@@ -117,6 +117,25 @@ def where_gradient_onednn(case: Case) -> Any:
 def predict_gradient_onednn(case: Case, exact: Exact) -> Any:
     wide = case.replace(x=case.x.astype(np.float32), cotangent=case.cotangent.astype(np.float32))
     return scatter(wide, onednn_picks(case))
+
+
+def rounding_of(case: Case, picks: np.ndarray) -> np.ndarray:
+    """How far rounding may take what oneDNN hands each element: the cotangents of its windows, added in float32 in an order of its own."""
+    given = np.abs(flushed(rows_of(case.cotangent), case.x.dtype))
+    totals, counts = (np.zeros((len(picks), math.prod(case.spatial) + 1)) for _ in range(2))
+    rows = np.arange(len(picks))[:, np.newaxis]
+    np.add.at(totals, (rows, picks), np.where(np.isfinite(given), given, 0))  # −1 is the spare column
+    np.add.at(counts, (rows, picks), 1)
+    error = compare.growth(np.maximum(counts - 1, 0), compare.format_of(np.dtype(np.float32)).u) * totals
+    if case.x.dtype.name in HALF:
+        kind = compare.format_of(case.x.dtype)
+        error = np.where(counts > 1, error + kind.u * (totals + error) + kind.eta / 2, error)
+    return error[:, :-1].reshape(case.x.shape)
+
+
+def slack_onednn(case: Case) -> np.ndarray:
+    """What rounding may do to the gradient by oneDNN's winners."""
+    return rounding_of(case, onednn_picks(case))
 
 
 def where_empty_onednn(case: Case) -> Any:

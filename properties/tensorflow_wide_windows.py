@@ -13,7 +13,7 @@ import numpy as np
 from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Sliding
-from properties.tensorflow_gradients import definition_picks, is_sliding_max_gradient, kernel_taps, onednn_picks, scatter
+from properties.tensorflow_gradients import definition_picks, is_sliding_max_gradient, kernel_taps, onednn_picks, rounding_of, scatter
 from properties.tensorflow_max import is_onednn, rows_of
 
 LANES = 16
@@ -70,6 +70,11 @@ def where_misread(case: Case) -> np.ndarray:
 def predict_misread(case: Case, exact: Exact) -> np.ndarray:
     """The first tap gets a window's cotangent, or none does."""
     return scatter(widened(case), misread_picks(case))
+
+
+def slack_misread(case: Case) -> np.ndarray:
+    """What rounding may do to those sums."""
+    return rounding_of(case, misread_picks(case))
 
 
 def where_lost(case: Case) -> np.ndarray:
