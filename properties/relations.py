@@ -8,7 +8,7 @@ import numpy as np
 
 from backends import compare, oracle
 from backends.interface import LAYOUTS, Case
-from backends.spec import SAME, Average, Lp, PoolSpec, Reduction, Sliding
+from backends.spec import SAME, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding, Windows
 
 
 def assert_agree(case: Case, first: np.ndarray, second: np.ndarray, what: str) -> None:
@@ -65,43 +65,82 @@ def part(case: Case, sample: slice, channel: slice) -> Case:
 
 
 def one_apart(case: Case) -> list[Case]:
-    """Cases of one input shape that differ in one attribute: an option, the side of padding, the type, the layout, the values."""
-    reduction, windows = case.spec.reduction, case.spec.windows
-    reductions: list[Reduction] = []
-    if isinstance(reduction, Average) and isinstance(windows, Sliding):
-        reductions = [
-            replace(reduction, count_include_pad=not reduction.count_include_pad),
-            replace(reduction, divisor=5 if reduction.divisor is None else None),
-        ]
-    elif isinstance(reduction, Lp):
-        reductions = [replace(reduction, p=1.0 if reduction.p == 2 else 2.0)]
-    specs = [PoolSpec(reduction=one, windows=windows) for one in reductions]
-    if isinstance(windows, Sliding):
-        slid = [] if windows.padding in SAME else [replace(windows, ceil_mode=not windows.ceil_mode)]
-        if windows.padding in SAME:
-            slid = [replace(windows, padding=SAME[1 - SAME.index(str(windows.padding))])]
-        elif isinstance(windows.padding, tuple):
-            slid.append(replace(windows, padding=tuple((after, before) for before, after in windows.padding)))
-        specs += [PoolSpec(reduction=reduction, windows=one) for one in slid if one != windows]
-    found = [case.replace(spec=spec) for spec in specs if _fits(spec, case)]
+    """Cases of one input shape that differ in one attribute: option, size, reduction, output, type, layout or values."""
+    specs = [PoolSpec(reduction=one, windows=case.spec.windows) for one in _other_reductions(case)]
+    specs += [PoolSpec(reduction=_without_padding(case.spec.reduction, one), windows=one) for one in _other_windows(case)]
+    found = [asked_of(spec, case) for spec in specs if _is_valid(spec, case)]
     found.append(case.replace(layout=LAYOUTS[1 - LAYOUTS.index(case.layout)]))
-    if case.x.dtype.kind not in "iu":
-        kind = np.dtype("float32" if case.x.dtype != np.float32 else "float64")
-        cotangent = None if case.cotangent is None else case.cotangent.astype(kind)
-        found.append(case.replace(x=case.x.astype(kind), cotangent=cotangent))
-    found.append(case.replace(x=plain(case.x[..., ::-1])))
+    found += [case.replace(x=plain(case.x[..., ::-1])), *_of_other_types(case)]
     if case.cotangent is not None:
         found.append(case.replace(cotangent=plain(case.cotangent[..., ::-1])))
+        found.append(case.replace(output="values", cotangent=None))
+    elif isinstance(case.spec.reduction, Max):
+        found.append(case.replace(output="indices" if case.output == "values" else "values"))
     return found
 
 
-def _fits(spec: PoolSpec, case: Case) -> bool:
-    """Whether a spec is valid, and gives the case's shape where a cotangent has it."""
+def _other_reductions(case: Case) -> list[Reduction]:
+    reduction, floats = case.spec.reduction, case.x.dtype.kind not in "iu"
+    if isinstance(reduction, Average):
+        if not isinstance(case.spec.windows, Sliding):
+            return [Max()]
+        return [
+            replace(reduction, count_include_pad=not reduction.count_include_pad),
+            replace(reduction, divisor=5 if reduction.divisor is None else None),
+            Max(),
+        ]
+    if isinstance(reduction, Lp):
+        return [replace(reduction, p=1.0 if reduction.p == 2 else 2.0), Max()]
+    return [Average()] if floats and case.output != "indices" else []
+
+
+def _other_windows(case: Case) -> list[Windows]:
+    windows = case.spec.windows
+    if not isinstance(windows, Sliding):
+        return []
+    found: list[Windows] = []
+    if windows.padding in SAME:
+        found.append(replace(windows, padding=SAME[1 - SAME.index(str(windows.padding))]))
+    else:
+        found.append(replace(windows, ceil_mode=not windows.ceil_mode))
+        if isinstance(windows.padding, tuple):
+            found.append(replace(windows, padding=tuple((after, before) for before, after in windows.padding)))
+    found += [
+        replace(windows, kernel=(*windows.kernel[:-1], windows.kernel[-1] + 1)),
+        replace(windows, stride=(*windows.stride[:-1], windows.stride[-1] + 1)),
+        replace(windows, dilation=(*windows.dilation[:-1], 1 if windows.dilation[-1] > 1 else 2)),
+        Global(),
+    ]
+    return [one for one in found if one != windows]
+
+
+def _without_padding(reduction: Reduction, windows: Windows) -> Reduction:
+    """The reduction as windows can have it: only sliding ones have an average's options."""
+    return Average() if isinstance(reduction, Average) and not isinstance(windows, Sliding) else reduction
+
+
+def _of_other_types(case: Case) -> list[Case]:
+    """The case in another float type, or its bits as the integers of the same size with a sign, or without."""
+    if case.x.dtype.kind in "iu":
+        return [case.replace(x=plain(case.x).view(f"{'u' if case.x.dtype.kind == 'i' else 'i'}{case.x.dtype.itemsize}"))]
+    kind = np.dtype("float32" if case.x.dtype != np.float32 else "float64")
+    cotangent = None if case.cotangent is None else case.cotangent.astype(kind)
+    return [case.replace(x=case.x.astype(kind), cotangent=cotangent)]
+
+
+def asked_of(spec: PoolSpec, case: Case) -> Case:
+    """The case of another spec; its cotangent is repeated, or cut, to the shape that this gives."""
+    if case.cotangent is None:
+        return case.replace(spec=spec)
+    return case.replace(spec=spec, cotangent=np.resize(case.cotangent, (*case.x.shape[:2], *spec.output_shape(case.spatial))))
+
+
+def _is_valid(spec: PoolSpec, case: Case) -> bool:
     try:
         spec.check(case.spatial)
     except ValueError:
         return False
-    return case.cotangent is None or spec.output_shape(case.spatial) == case.pooled_shape[2:]
+    return True
 
 
 def permute(spec: PoolSpec, order: Sequence[int]) -> PoolSpec:

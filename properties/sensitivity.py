@@ -32,6 +32,7 @@ FIRST = (
     "values",
     "indices",
     "clipped_windows",
+    "counted_padding",
     "extremes",
     "one_hurting_value",
     "windows_of_infinities",

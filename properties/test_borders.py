@@ -6,43 +6,71 @@ import numpy as np
 from hypothesis import strategies as st
 
 from backends.compare import assert_conforms
-from backends.interface import OUTPUTS, Backend, Case, dtype_named, same_bits
-from backends.spec import SAME, Adaptive, Global, Max, PoolSpec, Sliding
+from backends.interface import OUTPUTS, Backend, Capabilities, Case, dtype_named, same_bits
+from backends.spec import SAME, Adaptive, Average, Global, Max, PoolSpec, Sliding
 from backends.text import with_strides
+from properties.arranging import MEMORY, arranged
 from properties.laws import law
 from properties.posing import fitting, posed, setting
 from properties.relations import assert_agree, plain
-from properties.strategies import DTYPES, MEMORY, arranged, draw_array, draw_reduction, number, one_of, tile
+from properties.strategies import DTYPES, draw_array, draw_reduction, number, one_of, scrambled, tile
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 SIGNED = ("int8", "int16", "int32", "int64")
 
 
-@st.composite
-def clipped(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> Case:
-    """Windows of which the first and the last are clipped on each axis, by padding or by the overhang of ceil mode."""
-    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+def clipping(draw: st.DrawFn, can: Capabilities, kinds: tuple[str, ...], dilated: tuple[bool, ...]) -> tuple[Sliding, tuple[int, ...]]:
+    """Windows of which the first and the last are clipped on each axis, by padding or by the overhang of ceil mode, and a shape."""
     ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
     each = lambda low, high: tuple(draw(number(low, high)) for _ in range(ndim))  # noqa: E731
     kernel, stride = each(2, {1: 5, 2: 4, 3: 3}[ndim]), each(1, 4)
-    kinds = tuple(kind for kind in ("symmetric", "asymmetric", "valid", *SAME) if kind in can.paddings)
-    kind = draw(one_of(kinds or ("valid",)))
+    kind = draw(one_of(tuple(kind for kind in kinds if kind in can.paddings) or ("valid",)))
+    dilation = each(1, 2) if can.dilation and draw(one_of(dilated)) else (1,) * ndim
     pads = tuple((draw(number(1, k // 2)), draw(number(0, k // 2))) for k in kernel)
     if kind == "symmetric":
         pads = tuple((before, before) for before, _ in pads)
     padding = pads if kind in ("symmetric", "asymmetric") else kind
     ceil_mode = can.ceil_mode and kind not in SAME and draw(one_of((True, False)))
-    spatial = tuple(k + s * draw(number(0, 2)) + draw(number(0, s - 1)) for k, s in zip(kernel, stride, strict=True))
-    windows = Sliding(kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode)
+    spatial = tuple(
+        d * (k - 1) + 1 + s * draw(number(0, 2)) + draw(number(0, s - 1)) for k, s, d in zip(kernel, stride, dilation, strict=True)
+    )
+    return Sliding(kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode), spatial
+
+
+def of_one_sign(draw: st.DrawFn, spatial: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Whole numbers, (1, 2, *spatial): nothing is zero, and all have one sign, so that padding that is read shows in every reduction."""
     sign = -1 if dtype in (*FLOATS, *SIGNED) and draw(one_of((True, False))) else 1
-    # Nothing is zero, and all have one sign: padding that is read shows in every reduction.
     x = sign * (1 + (np.arange(math.prod(spatial) * 2) * draw(one_of((1, 5, 7)))) % 11).reshape(1, 2, *spatial)
-    return posed(draw, PoolSpec(reduction=fitting(draw, reduction, can), windows=windows), x.astype(dtype_named(dtype)), layout, output)
+    return x.astype(dtype_named(dtype))
+
+
+@st.composite
+def clipped(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> Case:
+    """Every reduction, and whatever may be said of it, over windows that are clipped."""
+    reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
+    windows, spatial = clipping(draw, can, ("symmetric", "asymmetric", "valid", *SAME), (False, False, True))
+    spec = PoolSpec(reduction=fitting(draw, reduction, can), windows=windows)
+    return posed(draw, spec, of_one_sign(draw, spatial, dtype), layout, output)
 
 
 @law(draw=clipped, windows={"sliding"}, examples=3)
 def test_clipped_windows(backend, case):
     """What padding or ceil mode clips from a window is neither read nor counted, unless padding is asked to count."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
+def counted(draw: st.DrawFn, backend: Backend, *, reductions_=("average",), dtypes=FLOATS, outputs=OUTPUTS, **_) -> Case:
+    """Averages that divide by as many as they count, over windows that are clipped in every way at once."""
+    _, can, output, dtype, layout = setting(draw, backend, ("average",), tuple(outputs), tuple(dtypes), "sliding")
+    windows, spatial = clipping(draw, can, ("asymmetric", "symmetric", "asymmetric", *SAME), (True, False))
+    reduction = Average(count_include_pad=can.count_include_pad and draw(one_of((True, True, False))))
+    return posed(draw, PoolSpec(reduction=reduction, windows=windows), of_one_sign(draw, spatial, dtype), layout, output)
+
+
+@law(draw=counted, reductions={"average"}, windows={"sliding"}, dtypes=FLOATS, examples=2)
+def test_counted_padding(backend, case):
+    """An average divides by the elements that it reads, and by the padding that it covers where that counts, but never by an overhang."""
     assert_conforms(case, backend.ask(case))
 
 
@@ -53,15 +81,23 @@ def hundreds(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average"
     ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
     kernel = (draw(number(100, 600)),) if ndim == 1 else tuple(draw(number({2: 10, 3: 5}[ndim], {2: 24, 3: 8}[ndim])) for _ in range(ndim))
     spatial = (*kernel[:-1], kernel[-1] + draw(number(0, 1)))
-    kinds = {"sliding": Sliding(kernel=kernel, stride=(1,) * ndim), "global": Global(), "adaptive": Adaptive(output_size=(1,) * ndim)}
-    windows = kinds[draw(one_of(tuple(kind for kind in kinds if kind in can.windows)))]
+    pad = draw(one_of((0, 1, 1))) if "symmetric" in can.paddings else 0
+    padding = ((0, 0),) * (ndim - 1) + ((pad, pad),) if pad else "valid"
+    if isinstance(reduction, Average) and pad and can.count_include_pad:
+        reduction = Average(count_include_pad=draw(one_of((False, True))))
+    kinds = {
+        "sliding": Sliding(kernel=kernel, stride=(1,) * ndim, padding=padding),
+        "global": Global(),
+        "adaptive": Adaptive(output_size=(1,) * ndim),
+    }
+    windows = kinds[draw(one_of(tuple(kind for kind in ("sliding", *kinds) if kind in can.windows)))]
     x = np.ones((1, 2, math.prod(spatial)))
     odd = (3.0, np.nan, 3.0, np.inf) if dtype in FLOATS else (3.0,)
     x[..., draw(number(0, x.shape[-1] - 1))] = draw(one_of(odd))
     return posed(draw, PoolSpec(reduction=reduction, windows=windows), x.reshape(1, 2, *spatial).astype(dtype_named(dtype)), layout, output)
 
 
-@law(draw=hundreds, windows={"sliding"}, most_taps=5000)
+@law(draw=hundreds, windows={"sliding"}, most_taps=5000, examples=2)
 def test_windows_of_hundreds(backend, case):
     """In a window of hundreds no element is out of reach."""
     assert_conforms(case, backend.ask(case))
@@ -73,9 +109,11 @@ def long_axes(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average
     reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
     ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
     shape, axis = [1, 1, *(2,) * ndim], draw(number(0, ndim + 1))
-    shape[axis] = draw(one_of((9, 17, 33, 65, 70, 129, 140)))
+    shape[axis] = draw(one_of((9, 17, 33, 65, 70, 129, 140, 192, 257)))
     kernel = tuple(draw(number(1, 2)) for _ in range(ndim))
-    x = draw_array(draw, tuple(shape), dtype, ("whole", "special"))
+    # A pattern that repeats hides what is read from a place too early.
+    distinct = scrambled(tuple(shape), dtype, draw(number(1, 250))) if draw(one_of((False, True))) else None
+    x = draw_array(draw, tuple(shape), dtype, ("whole", "special")) if distinct is None else distinct
     return posed(draw, PoolSpec(reduction=reduction, windows=Sliding(kernel=kernel, stride=(1,) * ndim)), x, layout, output)
 
 

@@ -1,17 +1,20 @@
 """The same question asked another way gets the same answer."""
 
 import math
+import zlib
 
 from hypothesis import strategies as st
 
+from backends import text
 from backends.compare import assert_conforms
 from backends.interface import LAYOUTS, Backend, Case, Unsupported, same_bits
 from backends.spec import Average, Global, Lp, Max, PoolSpec, Sliding
 from backends.text import generate
+from properties.arranging import MEMORY
 from properties.laws import law
 from properties.posing import draw_chosen
 from properties.relations import assert_agree, one_apart, part, plain, taken
-from properties.strategies import MEMORY, number, one_of
+from properties.strategies import number, one_of
 
 EAGER = {"torch:compile": "torch", "torch:cuda-compile": "torch:cuda", "tensorflow:graph": "tensorflow", "tensorflow:xla": "tensorflow"}
 """What a compiled variant is compiled from."""
@@ -20,6 +23,9 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC"
 """One thread for an operation, in the words of OpenMP, TensorFlow, XLA and our NumPy backend."""
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
+
+FEW = 3
+"""How many neighbours of a case are asked, before and after it; which, its text decides."""
 
 
 @law(reductions={"max"}, outputs={"indices"})
@@ -59,8 +65,11 @@ def test_one_attribute_apart(backend, case):
     others = [other for other in one_apart(case) if backend.can(other)]
     if not others:
         raise Unsupported("nothing that it can be asked is one attribute apart")
-    for asked in (case, *others, case):
-        assert_conforms(asked, backend.ask(asked))
+    first = zlib.crc32(text.write(case).encode()) % len(others)
+    assert_conforms(case, backend.ask(case))
+    for other in (others[first:] + others[:first])[:FEW]:
+        assert_conforms(other, backend.ask(other))
+        assert_conforms(case, backend.ask(case))
 
 
 @law(examples=0.5)

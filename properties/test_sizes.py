@@ -1,6 +1,7 @@
 """Sizes for which kernels have ways of their own: those of vectors, of wide windows, of real layers, of many bins."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -8,15 +9,14 @@ from hypothesis import strategies as st
 from backends.compare import assert_conforms
 from backends.interface import LAYOUTS, OUTPUTS, Backend, Capabilities, Case, Output
 from backends.spec import SAME, Adaptive, Average, PoolSpec, Sliding
+from properties.arranging import MEMORY, arranged
 from properties.laws import law
 from properties.posing import SIMPLE, fitting, placed, posed, setting
 from properties.strategies import (
     DTYPES,
-    MEMORY,
     MOST_TAPS,
     PALETTES,
     Layer,
-    arranged,
     askable,
     count_along,
     draw_array,
@@ -75,15 +75,20 @@ def wide_windows(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "aver
     reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
     ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
     k = draw(one_of(WIDE))
-    dilation = draw(one_of((1, 1, 2, 3, 4, 7))) if can.dilation and k < 20 else 1
+    dilation = draw(one_of((1, 1, 2, 3, 4, 11))) if can.dilation and k < 20 else 1
     reach = dilation * (k - 1) + 1
     size = reach + draw(number(0, 12))
     place = draw(number(0, ndim - 1))
     on_axis = lambda wide, thin: tuple(wide if axis == place else thin for axis in range(ndim))  # noqa: E731
-    pad = draw(number(0, k // 2)) if "symmetric" in can.paddings and dilation == 1 else 0
-    padding = on_axis((pad, pad), (0, 0)) if pad else "valid"
+    kinds = tuple(kind for kind in ("symmetric", "asymmetric", "symmetric", *SAME) if kind in can.paddings and dilation == 1)
+    kind = draw(one_of(kinds or ("valid",)))
+    padding: Any = kind
+    if kind in ("symmetric", "asymmetric"):
+        before, after = draw(number(0, k // 2)), draw(number(0, k // 2))
+        pads = (before, before if kind == "symmetric" else after)
+        padding = on_axis(pads, (0, 0)) if any(pads) else "valid"
     stride = draw(one_of((1, 2, 1, 3, k)))
-    ceil_mode = can.ceil_mode and draw(one_of((False, True)))
+    ceil_mode = can.ceil_mode and kind not in SAME and draw(one_of((False, True)))
     cross = draw(number(1, 2))
     windows = Sliding(
         kernel=on_axis(k, cross), stride=on_axis(stride, 1), dilation=on_axis(dilation, 1), padding=padding, ceil_mode=ceil_mode
@@ -106,7 +111,7 @@ def real_layers(backend: Backend, *, reductions_=("max", "average", "lp"), dtype
     """
     able = askable(backend, reductions_=reductions_, windows=("sliding",), outputs=outputs, dtypes=dtypes)
     asked = tuple(
-        (name, layer, dtype, output, small)
+        (name, layer, dtype, output, small, lanes)
         for name, can in able.items()
         for output in OUTPUTS
         for dtype in DTYPES
@@ -115,12 +120,18 @@ def real_layers(backend: Backend, *, reductions_=("max", "average", "lp"), dtype
         if "int" not in dtype or output != "gradient"
         # Half types twice: what is lost in a half accumulator shows in large numbers, all else in sums that none rounds.
         for small in ((False, True) if name == "average" and dtype in ("float16", "bfloat16") and output == "values" else (False,))
+        for lanes in ((False, True) if name == "max" and output == "values" else (False,))
     )  # fmt: skip
     return number(0, len(asked) - 1).map(lambda place: real_layer(place, *asked[place], able))
 
 
-def real_layer(place: int, name: str, layer: Layer, dtype: str, output: Output, small: bool, able: Mapping[str, Capabilities]) -> Case:
-    """The case of a number: what is not given varies with it, by steps that have no common factor."""
+def real_layer(
+    place: int, name: str, layer: Layer, dtype: str, output: Output, small: bool, lanes: bool, able: Mapping[str, Capabilities]
+) -> Case:
+    """The case of a number: what is not given varies with it, by steps that have no common factor.
+
+    `lanes`: channels that fill a vector, and lie next to each other.
+    """
     can = able[name]
     k, stride, pad, ceil_mode = layer
     ndim = 2 if 2 in can.ndims else min(can.ndims)
@@ -132,16 +143,17 @@ def real_layer(place: int, name: str, layer: Layer, dtype: str, output: Output, 
     spatial = (short, long) if place % 4 else (long, short)
     spec = PoolSpec(reduction=reduction, windows=windows)
     most = max(1, MOST_TAPS // count_along(spec, spatial[-ndim:]))
-    x = scrambled((1, min(most, (1, 3, 8)[place % 3]), *spatial[-ndim:]), dtype, 1 + place * 37 % 250)
+    channels = 16 if lanes else (1, 3, 8)[place % 3]
+    x = scrambled((1, min(most, channels), *spatial[-ndim:]), dtype, 1 + place * 37 % 250)
     x = np.sign(x) if small else x
-    layouts = [layout for layout in LAYOUTS if layout in can.layouts]
+    layouts = [layout for layout in LAYOUTS if layout in can.layouts][-1 if lanes else 0 :]
     cotangent = None
     if output == "gradient":
         cotangent = scrambled((*x.shape[:2], *spec.output_shape(x.shape[2:])), dtype, 1 + place * 41 % 250)
     return Case(spec=spec, x=x, layout=layouts[place % len(layouts)], output=output, cotangent=cotangent)
 
 
-@law(draw=real_layers, windows={"sliding"}, examples=5)
+@law(draw=real_layers, windows={"sliding"}, examples=6)
 def test_real_layers(backend, case):
     """The windows of real networks conform on maps of any width: kernels have paths of their own for them."""
     assert_conforms(case, backend.ask(case))

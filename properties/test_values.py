@@ -11,9 +11,10 @@ from backends.compare import assert_conforms, assert_shaped, format_of, growth
 from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Layout, Output, dtype_named
 from backends.spec import Adaptive, Global, Max, PoolSpec, Sliding
 from backends.text import generate
+from properties.arranging import MEMORY
 from properties.laws import law
 from properties.posing import COTANGENTS, SIMPLE, posed, setting
-from properties.strategies import DTYPES, MEMORY, askable, number, one_of, palette, scrambled, tile
+from properties.strategies import DTYPES, askable, number, one_of, palette, scrambled, tile
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 HALF = ("float16", "bfloat16")
@@ -27,11 +28,13 @@ def one_in_channels(
     reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "sliding")
     ndim = draw(one_of(tuple(n for n in (2, 1, 3) if n in can.ndims)))
     channels = draw(number(1, 33))
-    spatial = tuple(draw(number(2, 4)) for _ in range(ndim))
+    # Windows of three and five taps have a last one that pairs and vectors leave over.
+    kernel = draw(one_of((2, 2, 3, 5) if ndim == 1 else (2, 2, 3)))
+    spatial = tuple(kernel + draw(number(0, 2)) for _ in range(ndim))
     x = np.resize(np.arange(1.0, 12.0), (1, channels, *spatial)) * draw(one_of((1, -1)))
     hurting = draw(one_of((np.nan, np.inf, -np.inf)))
     x.reshape(-1)[draw(number(0, x.size - 1))] = hurting
-    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(2,) * ndim, stride=(draw(number(1, 2)),) * ndim))
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(kernel,) * ndim, stride=(draw(number(1, 2)),) * ndim))
     return posed(draw, spec, x.astype(dtype_named(dtype)), layout, output)
 
 
@@ -91,8 +94,12 @@ def infinite_windows(
     lowest = palette("extreme", dtype)[2] * kind.type(-1)
     values = np.array([-np.inf, float(lowest), -1, np.inf, np.nan], np.float64)[: draw(number(1, 5))].astype(kind)
     spatial = tuple(draw(number(2, 5)) for _ in range(ndim))
-    padding = draw(one_of(tuple(kind for kind in ("valid", "same_upper") if kind in can.paddings)))
-    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(2,) * ndim, stride=(1,) * ndim, padding=padding))
+    padding = draw(one_of(tuple(name for name in ("valid", "same_upper", "symmetric", "same_lower") if name in can.paddings)))
+    kernel = tuple(draw(number(1, 2)) + 1 for _ in range(ndim))
+    # Padding before a window of −inf: its first element is not where the window begins.
+    padding = ((1, 1),) * ndim if padding == "symmetric" else padding
+    spatial = tuple(max(size, k) for size, k in zip(spatial, kernel, strict=True))
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=kernel, stride=(1,) * ndim, padding=padding))
     x = tile(draw(st.binary(max_size=24)), values, (1, draw(number(1, 9)), *spatial))
     return posed(draw, spec, x, layout, output)
 
