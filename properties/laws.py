@@ -42,6 +42,8 @@ SHOWN = 300
 """Characters of a case up to which a reader looks at it, so that code for it is worth its room."""
 READ = 2000
 """Characters of such code that are worth it."""
+COMPILED = 0.6
+"""The share of its seconds that a law has where each spec is compiled: a case there stacks several patterns of values."""
 
 
 class LawBroken(AssertionError):
@@ -154,7 +156,8 @@ class Trial:
         """Put one case to the backend; rejects what the law is not about or the backend cannot be asked."""
         tally = self.backend.tally
         # What has more examples by profile has more time as well.
-        spent = time.perf_counter() - self.started > self.budget.seconds * max(1.0, self.law.examples)
+        share = max(1.0, self.law.examples) * (COMPILED if self.backend.compiles else 1)
+        spent = time.perf_counter() - self.started > self.budget.seconds * share
         if spent and not self.failed:
             # Hypothesis may put a case again, and calls it flaky if that is not rejected as it was before.
             if _digest(case) in self._rejected:

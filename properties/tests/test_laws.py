@@ -276,3 +276,15 @@ def test_a_law_whose_time_is_up_rejects_what_it_rejected() -> None:
         one.put(refused.replace(x=refused.x.copy()))
     one.put(other)
     assert one.backend.tally.compared == 0
+
+
+@pytest.mark.parametrize("compiles, asked", [(False, 1), (True, 0)])
+def test_a_law_has_less_time_where_specs_are_compiled(compiles: bool, asked: int) -> None:
+    """Of a backend that compiles each spec a law asks nothing more after three fifths of the time that others have."""
+    backend = strangers.Sound()
+    backend.compiles = compiles
+    one = trial(backend, "values")
+    one.budget = Budget(seconds=1000)
+    one.started -= 0.8 * 1000 * one.law.examples
+    one.put(Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 1))), x=np.zeros((1, 1, 2, 2), np.float32)))
+    assert one.backend.tally.compared == asked
