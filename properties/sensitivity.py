@@ -37,6 +37,7 @@ FIRST = (
     "one_hurting_value",
     "windows_of_infinities",
     "infinite_sums",
+    "infinite_cotangents",
     "integers",
     "vector_tails",
     "long_axes",

@@ -244,6 +244,27 @@ def test_infinite_sums(backend, case):
 
 
 @st.composite
+def infinite_cotangents(
+    draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=("gradient",), **_
+) -> Case:
+    """Small numbers, zeros among them, whose gradient is asked for cotangents of which some are not finite."""
+    reduction, can, _output, dtype, layout = setting(draw, backend, tuple(reductions_), ("gradient",), tuple(dtypes), "sliding")
+    ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
+    kind, spatial = dtype_named(dtype), tuple(draw(number(2, 4)) for _ in range(ndim))
+    x = tile(draw(st.binary(min_size=1, max_size=12)), np.array([0.0, 1.0, -2.0, 3.0]).astype(kind), (1, 2, *spatial))
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(2,) * ndim, stride=(draw(number(1, 2)),) * ndim))
+    weights = np.array([np.inf, 1, -np.inf, 0, np.nan][: draw(number(1, 5))]).astype(kind)
+    cotangent = tile(draw(st.binary(min_size=1, max_size=12)), weights, (1, 2, *spec.output_shape(spatial)))
+    return Case(spec=spec, x=x, layout=layout, output="gradient", cotangent=cotangent)
+
+
+@law(draw=infinite_cotangents, windows={"sliding"}, outputs={"gradient"}, dtypes=FLOATS)
+def test_infinite_cotangents(backend, case):
+    """A cotangent that is not finite reaches what its window hands it to, and nothing else: not a zero whose slope is none."""
+    assert_conforms(case, backend.ask(case))
+
+
+@st.composite
 def tiny(
     draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=("values", "indices"), **_
 ) -> Case:
