@@ -192,7 +192,8 @@ class Steps:
         try:
             return math.fsum(numbers)
         except OverflowError:
-            return math.fsum(number / 2**64 for number in numbers) * math.inf
+            # A partial sum is past the range; the whole may be within it, or 0.
+            return math.fsum(number / 2**64 for number in numbers) * 2.0**64
 
     def norm(self, numbers: list, p: float) -> float:
         """(Σ|x|^p)^(1/p), scaled so that nothing overflows on the way."""

@@ -120,6 +120,15 @@ def test_the_smallest_slope_hands_on_what_is_not_finite(weight):
     assert np.isfinite(weight) == (Steps().answer(case)[0, 0, 0] == 0)
 
 
+def test_a_sum_within_the_range_is_finite_though_a_part_of_it_is_not():
+    """Numbers that cancel have a finite sum, even 0, whatever their partial sums come to."""
+    largest = float(np.finfo(np.float64).max)
+    case = one_case(Average())
+    assert Steps().total([largest, largest, -largest, -largest], case) == 0
+    assert Steps().total([largest, largest, -largest], case) == largest
+    assert Steps().total([largest, largest], case) == np.inf
+
+
 def test_an_average_is_its_own():
     """The correct pooling's average of two is their mean."""
     case = one_case(Average())
