@@ -19,7 +19,7 @@ from properties.laws import Budget
 from properties.subject import Subject
 from reports.record import DEFAULT_FOLDER, Loading, Writer
 
-BUDGETS = {"ci": 2.5, "dev": 30.0, "thorough": 1200.0}
+BUDGETS = {"ci": 2.5, "dev": 30.0, "thorough": 120.0}
 """Seconds that a law with one share of examples may ask one backend: a bound for compiled variants, more than others need."""
 
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}

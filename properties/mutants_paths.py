@@ -149,7 +149,7 @@ VALUES = [
         math.nan if isinstance(case.spec.reduction, Average) and sum(abs(v) == math.inf for v in numbers) > 1 else ok(numbers, case))),
     mutant("lp", "order_one_signed", "the norm of order one adds without magnitudes", norm=lambda ok, self, numbers, p: (
         abs(math.fsum(numbers)) if p == 1 and all(math.isfinite(v) for v in numbers) else ok(numbers, p))),
-    mutant("gradient", "zero_times_infinity", "an infinite cotangent makes the gradient of Lp NaN where x is zero", parts=lambda ok, self, case, reduction, reaches, numbers, weight: (
+    mutant("gradient", "zero_times_infinity", "an infinite cotangent makes the gradient of Lp NaN where x is zero (PyTorch)", known_as=("torch-lp-formula",), parts=lambda ok, self, case, reduction, reaches, numbers, weight: (
         ok(case, reduction, reaches, numbers, weight) + [(i, math.nan) for i, v in enumerate(numbers) if v == 0 and abs(weight) == math.inf and any(numbers)]
         if isinstance(reduction, Lp) else ok(case, reduction, reaches, numbers, weight))),
     mutant("gradient", "nan_cotangent_lost", "a cotangent that is NaN counts for nothing in max", hand_on=lambda ok, self, case, numbers, g: ok(case, numbers, g) if g == g else []),
