@@ -20,6 +20,7 @@ from benchmarks import machine
 from benchmarks.cells import LEVELS, Cell, cells
 from benchmarks.measure import Manner, Timing
 from benchmarks.problems import status_of
+from benchmarks.results import code_of
 from benchmarks.workloads import WORKLOADS
 from reports.record import BenchmarkProblem, Gap, Loading, Writer
 
@@ -36,6 +37,7 @@ class Session:
         self.entries: list[Any] = []
         self.json: Path | None = None
         self.names: dict[str, str] = {}
+        self.kept: list[str] = []
         self._events = events.open("a", encoding="utf-8") if events else None
 
     def tell(self, **event: Any) -> None:
@@ -83,6 +85,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("workload", "layout", "output"), rows)
 
 
+# Last, so that `-k` has chosen before: what is left out then is what this run is about and has already.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # One framework after the other: the threads of one go on spinning for a while when the next is timed.
     asked = list(dict.fromkeys(item.callspec.params["backend"] for item in items if _key(item)))  # type: ignore[attr-defined]
@@ -92,6 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         named = set(done.read_text(encoding="utf-8").splitlines())
         left_out = [item for item in items if (key := _key(item)) and key in named]
         config.hook.pytest_deselected(items=left_out)
+        _shared(config).kept = [key for item in left_out if (key := _key(item))]
         items[:] = [item for item in items if item not in left_out]
 
 
@@ -101,7 +106,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if keys and plugin is not None and plugin.json is None and not plugin.disabled:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         plugin.json = shared.json = Path(session.config.getoption("--records")) / f"bench-{stamp}-{os.getpid()}.json"
-    shared.tell(event="collected", cells=keys, json=str(plugin.json) if plugin is not None else "")
+    shared.tell(event="collected", cells=keys, kept=shared.kept, json=str(plugin.json) if plugin is not None else "")
 
 
 # --- fixtures -----------------------------------------------------------------------------------
@@ -147,12 +152,12 @@ def _load(name: str, records: Writer) -> Backend | Exception:
 @pytest.fixture
 def manner(request: pytest.FixtureRequest, backend: Backend, records: Writer) -> Manner:
     """How this session times."""
-    config = request.config
+    config, address = request.config, request.node.callspec.params["backend"]
     option, level = config.getoption, config.getoption("--level", "quick")
     return Manner(
         effort=LEVELS[level], threads=option("--threads", 1), clock=_plugin(config).options["timer"].target,
         cold=option("--cold", False), bare=option("--overhead", False), longest=option("--cell-limit", LIMIT),
-        notes={"level": level, "environment": records.environment.id, "address": request.node.callspec.params["backend"]},
+        notes={"level": level, "environment": records.environment.id, "address": address, "code": code_of(address)},
     )  # fmt: skip
 
 

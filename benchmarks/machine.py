@@ -78,20 +78,31 @@ def describe() -> dict[str, Any]:
     }
 
 
+CORES = Path("/sys/devices/system/cpu")
+
+
 @functools.cache
 def caches() -> dict[str, int]:
     """The data caches of the first core by level, in bytes: {"L1": 49152, ...}."""
-    found = {}
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        level, form, size = (_read(index / part) for part in ("level", "type", "size"))
+    return {level: size for level, size, _ in _caches_of(0)}
+
+
+def _caches_of(core: int) -> list[tuple[str, int, str]]:
+    """(level, bytes, the cores that share it) of each data cache of a core, the smallest first."""
+    found = []
+    for index in sorted((CORES / f"cpu{core}" / "cache").glob("index*")):
+        level, form, size, shared = (_read(index / part) for part in ("level", "type", "size", "shared_cpu_list"))
         if form in ("Data", "Unified") and size[:-1].isdigit():
-            found[f"L{level}"] = int(size[:-1]) << {"K": 10, "M": 20}.get(size[-1], 0)
-    return found
+            found.append((f"L{level}", int(size[:-1]) << {"K": 10, "M": 20}.get(size[-1], 0), shared))
+    return sorted(found, key=lambda cache: cache[1])
 
 
-def last_level_cache() -> int:
-    """Bytes of the largest cache; a guess where the system does not say."""
-    return max(caches().values(), default=FALLBACK_CACHE)
+@functools.cache
+def last_level_cache(threads: int = 1) -> int:
+    """Bytes of the largest caches that so many threads may fill: a CPU may have several. A guess where the system does not say."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    largest = {found[-1][2]: found[-1][1] for found in map(_caches_of, cores) if found}
+    return sum(sorted(largest.values(), reverse=True)[:threads]) or FALLBACK_CACHE
 
 
 def load() -> float:

@@ -1,6 +1,9 @@
 """The timings that a folder holds, read back: for a run that goes on, and for the table at its end."""
 
+import hashlib
+import importlib.util
 import json
+import os
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,9 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import backends
+from benchmarks.machine import PINS
+
 SPREAD, DRIFT, BUSY = 0.10, 0.05, 0.25
 """A timing is noisy by rule: its middle half spreads over more than 10 % of the median, its last third differs from
 the first by more than 5 %, or others kept more than a quarter of a core busy meanwhile."""
+
+
+SETTINGS = ("DNNL_", "GLIBC_TUNABLES", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "OMP_", "ONEDNN_", "TF_", "TORCH", "XLA_")
+"""How the environment variables begin that choose other code, or other memory, for the same call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +73,41 @@ def read(files: Iterable[Path]) -> list[Result]:
     return found
 
 
-def kept(folder: Path, **same: Any) -> list[Result]:
-    """The timings that a folder has already, asked under these facts: level, environment, mode, threads.
+def code_of(address: str) -> str:
+    """Sixteen hexadecimal digits of what computes: the adapter's file, or all of ours, and the settings of frameworks.
 
-    A device may have been timed in another mode than was asked for: that is its answer, and not asked again.
+    A timing that was taken of other code says nothing of this one. What a stranger's file imports is not looked at.
     """
-    results = read(sorted(folder.glob("bench-*.json")))
-    return [result for result in results if all(result.facts.get(f"{name}_asked", result.facts.get(name)) == same[name] for name in same)]
+    where, _, _ = address.rpartition(":")
+    if where.endswith(".py"):
+        files = [Path(where)]
+    elif address.partition(":")[0] in backends.adapters():
+        files = sorted(Path(backends.__file__).parent.glob("*.py"))
+    else:
+        spec = importlib.util.find_spec(where) if where else None
+        files = [Path(spec.origin)] if spec and spec.origin else []
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    settings = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS) and name not in PINS}
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def kept(folder: Path, addresses: Iterable[str], *, overhead: bool = False, **same: Any) -> list[Result]:
+    """The timings that a folder has already of these backends as their code is now, asked under these facts: level, mode, threads, ...
+
+    With `overhead`, those alone that have a bare loop beside them. A device may have been timed in another mode than was
+    asked for: that is its answer, and not asked again.
+    """
+    codes = {address: code_of(address) for address in addresses}
+    return [
+        result
+        for result in read(sorted(folder.glob("bench-*.json")))
+        if result.facts.get("code") == codes.get(str(result.facts.get("address")), "")
+        and all(result.facts.get(f"{name}_asked", result.facts.get(name)) == same[name] for name in same)
+        and ("bare" in result.facts or not overhead)
+    ]
 
 
 def disagreements(results: Sequence[Result]) -> list[str]:

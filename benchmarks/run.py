@@ -60,6 +60,10 @@ class Tally:
     files: list[Path] = field(default_factory=list)
     loading: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    """What the records had timed before, as `--resume` asks."""
+    kept: set[str] = field(default_factory=set)
+    """Which of that this run is about."""
 
 
 def run(options: Options, out: Any = sys.stdout) -> int:
@@ -70,17 +74,16 @@ def run(options: Options, out: Any = sys.stdout) -> int:
     with Writer(options.records) as writer:
         if options.resume:
             same = {"level": options.level, "environment": writer.environment.id, "mode": "cold" if options.cold else "warm"}
-            kept = results.kept(options.records, **same, threads=options.threads)
-            known = [result for result in kept if result.facts["address"] in options.backends]
+            known = results.kept(options.records, options.backends, overhead=options.overhead, **same, threads=options.threads)
             progress.skip([result.facts["address"] for result in known])
-            progress.say(f"{len(known)} cells are timed already")
-        done = {result.key for result in known}
+        done = tally.known = frozenset(result.key for result in known)
         try:
             for backend in options.backends:
                 _run_backend(backend, options, done, tally, progress, writer)
         except KeyboardInterrupt:
             progress.say(f"interrupted: what was timed is in {options.records}; go on with --resume")
             return INTERRUPTED
+    known = [result for result in known if result.key in tally.kept]
     found = [*known, *results.read(tally.files)]
     if found or tally.words:
         progress.say(table(found, tally.words, tally.names))
@@ -99,9 +102,9 @@ def run(options: Options, out: Any = sys.stdout) -> int:
 # --- one backend --------------------------------------------------------------------------------
 
 
-def _run_backend(backend: str, options: Options, done: set[str], tally: Tally, progress: "Progress", writer: Writer) -> None:
+def _run_backend(backend: str, options: Options, known: frozenset[str], tally: Tally, progress: "Progress", writer: Writer) -> None:
     """Run processes for one backend until one of them gets to the end."""
-    done = set(done)
+    done = set(known)
     while True:
         ended, crashed, log = _run_process(backend, options, done, tally, progress)
         done |= ended
@@ -142,6 +145,9 @@ def _run_process(
                     case "collected":
                         collected = True
                         progress.collected(backend, len(event["cells"]))
+                        if fresh := (tally.known & set(event["kept"])) - tally.kept:
+                            tally.kept |= fresh
+                            progress.say(f"{len(fresh)} cells are timed already")
                         if event["json"]:
                             tally.files.append(Path(event["json"]))
                     case "loaded":

@@ -386,15 +386,22 @@ QUICK = tuple(workload for workload in WORKLOADS.values() if workload.quick)
 # --- what a pooling costs -----------------------------------------------------------------------
 
 
-def bytes_moved(case: Case) -> int:
-    """The bytes that must move, whatever the algorithm: each input element once, each output element once.
+def bytes_moved(case: Case, *, beside: bool = False) -> int:
+    """The bytes that must move, whatever the algorithm: each input element that a window reads once, each output element once.
 
-    For "gradient" the inputs are x and the cotangent, the output has x's shape; indices are int64.
+    For "gradient" the inputs are the cotangent and x, but of an average, whose gradient does not depend on it; the output
+    has x's shape. Indices are int64; `beside` says that the values are written with them.
     """
-    pooled = math.prod(case.pooled_shape)
+    x, pooled = case.x, math.prod(case.pooled_shape)
+    read = x.itemsize * math.prod(x.shape[:2]) * math.prod(_elements_read(case, axis) for axis in range(len(case.spatial)))
     if case.cotangent is not None:
-        return 2 * case.x.nbytes + case.cotangent.nbytes
-    return case.x.nbytes + pooled * (8 if case.output == "indices" else case.x.itemsize)
+        return (0 if isinstance(case.spec.reduction, Average) else read) + case.cotangent.nbytes + x.nbytes
+    indices = 8 * pooled if case.output == "indices" else 0
+    return read + indices + (x.itemsize * pooled if beside or not indices else 0)
+
+
+def _elements_read(case: Case, axis: int) -> int:
+    return len(set().union(*(window.taps for window in case.spec.windows.along(axis, case.spatial[axis]))))
 
 
 def taps(case: Case) -> int:

@@ -90,3 +90,19 @@ def test_the_description_is_whole():
     assert {"usable cores", "governor", "frequency", "caches", "settings", "load", "virtual machine"} <= set(told)
     assert all(value not in (None, "") for value in told.values())
     assert machine.last_level_cache() > 0
+
+
+def test_several_last_level_caches_add_up(tmp_path, monkeypatch):
+    """So many threads may fill as many of the largest caches as there are; one thread fills one."""
+    for core, (size, shared) in enumerate([("16M", "0-1"), ("16M", "0-1"), ("32M", "2-3"), ("32M", "2-3")]):
+        index = tmp_path / f"cpu{core}" / "cache" / "index3"
+        index.mkdir(parents=True)
+        for name, text in (("level", "3"), ("type", "Unified"), ("size", size), ("shared_cpu_list", shared)):
+            (index / name).write_text(text)
+    monkeypatch.setattr(machine, "CORES", tmp_path)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    machine.last_level_cache.cache_clear()
+    try:
+        assert [machine.last_level_cache(threads) >> 20 for threads in (1, 2, 4)] == [32, 48, 48]
+    finally:
+        machine.last_level_cache.cache_clear()

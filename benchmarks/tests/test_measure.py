@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 
+import backends
 from backends import timing
 from backends.spec import Max, PoolSpec, Sliding
 from backends.timing import placed
@@ -91,13 +92,41 @@ def test_rounds_are_bounded():
 
 def test_cold_rounds_rotate_buffers(monkeypatch):
     """In cold mode every round meets another buffer, and together they are larger than the last-level cache."""
-    monkeypatch.setattr(machine, "last_level_cache", lambda: 4096)
+    monkeypatch.setattr(machine, "last_level_cache", lambda threads=1: 4096)
     backend, case = Recorder(), small()
     rounds = Rounds(backend, case, EFFORT, cold=True)
     given = [id(rounds.setup()[0][0]) for _ in range(2 * rounds.placements)]
-    assert rounds.placements * measure.bytes_moved(case) >= 2 * 4096
+    assert rounds.bytes_rotated == rounds.placements * case.x.nbytes >= 2 * 4096
     assert given[: rounds.placements] == given[rounds.placements :]
     assert len(set(given)) == rounds.placements
+
+
+def test_small_inputs_are_pushed_out_of_the_cache(monkeypatch):
+    """Where even so many buffers are less than the cache holds, something else fills it between rounds, however large the outputs are."""
+    monkeypatch.setattr(machine, "last_level_cache", lambda threads=1: 1 << 20)
+    case = small()
+    rounds = Rounds(Recorder(), case, EFFORT, cold=True)
+    assert rounds.bytes_rotated == measure.RING * case.x.nbytes < 2 << 20
+    before = rounds._evict.copy()
+    rounds.setup()
+    assert rounds._evict.nbytes >= 2 << 20 and (rounds._evict != before).all()
+
+
+@pytest.mark.parametrize(
+    "name, off, outcome",
+    [("resnet50-head", 2**-22, True), ("resnet50-head", 0.5, Wrong), ("c3d-pool3", 2**-22, Wrong), ("resnet50-head", 0.0, False)],
+)
+def test_a_later_answer_may_have_other_bits_if_it_conforms(name, off, outcome):
+    """A sum that is added up in another order later is timed, and said to vary; a number that is taken may not change at all."""
+    cell = Cell(workload=WORKLOADS[name], layout="channels_first", output="values")
+    timing = measure.Timing(cell, backends.load("numpy"), measure.Manner(effort=EFFORT, threads=1))
+    first = backends.run(timing.backend, timing.case)
+    later = (first * np.float32(1 + off)).astype(first.dtype)
+    if outcome is Wrong:
+        with pytest.raises(Wrong):
+            timing._varies(later)
+    else:
+        assert timing._varies(later) is outcome
 
 
 def test_bare_loops_are_timed_between_the_rounds():

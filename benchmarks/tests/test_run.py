@@ -2,6 +2,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def test_a_run_times_records_and_sums_up(tmp_path):
     status, out, records = ran(tmp_path, "Plain")
     (one,) = timed(tmp_path)
     assert status == 0
-    assert one.facts["bytes"] == 4 * 128 * (1981 + 495)
+    assert one.facts["bytes"] == 4 * 128 * (1980 + 495)  # no window reads the last sample
     expected = {
         "workload": "m5-wide-pool1", "backend": "plain", "version": "1", "variant": "", "device": "cpu",
         "layout": "channels_first", "output": "values",
@@ -128,6 +129,36 @@ def test_a_run_is_resumed(tmp_path):
     assert "1 cells are timed already" in out
     ran(tmp_path, "Plain", resume=True, select="m5-wide-pool1 or vgg16-pool1")
     assert sorted(one.facts["workload"] for one in timed(tmp_path)) == ["m5-wide-pool1", "vgg16-pool1"]
+
+
+def test_what_other_code_took_is_timed_again(tmp_path, monkeypatch):
+    """With --resume, a kernel that was edited since is timed again, and so is one whose framework has other settings now."""
+    kernel = tmp_path / "kernel.py"
+    shutil.copy(STRANGERS, kernel)
+    again = {"select": "m5-wide-pool1", "layouts": ("channels_first",), "records": tmp_path / "records", "resume": True}
+    run(Options(backends=(f"{kernel}:Plain",), **again), io.StringIO())
+    kernel.write_text(kernel.read_text() + "\n# mended\n")
+    run(Options(backends=(f"{kernel}:Plain",), **again), io.StringIO())
+    assert len(timed(tmp_path / "records")) == 2
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    run(Options(backends=(f"{kernel}:Plain",), **again), io.StringIO())
+    assert len(timed(tmp_path / "records")) == 3
+
+
+def test_what_lacks_a_bare_loop_is_timed_again(tmp_path):
+    """With --resume and --overhead, a cell that was timed without a bare loop beside it is timed again, with one."""
+    ran(tmp_path, "Plain", select="m5-wide-pool1")
+    _, out, _ = ran(tmp_path, "Plain", select="m5-wide-pool1", resume=True, overhead=True)
+    assert ["bare" in one.facts for one in timed(tmp_path)] == [False, True]
+    assert "bare loop" in out
+
+
+def test_a_resumed_table_has_what_was_asked(tmp_path):
+    """A run that goes on shows the cells that it was asked for, and no others that the records have."""
+    ran(tmp_path, "Plain", select="m5-wide-pool1 or vgg16-pool1")
+    _, out, _ = ran(tmp_path, "Plain", select="vgg16-pool1", resume=True)
+    assert "vgg16-pool1" in out and "m5-wide-pool1" not in out
+    assert "1 cells are timed already" in out
 
 
 def started(tmp_path, *arguments):

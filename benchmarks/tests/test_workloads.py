@@ -112,16 +112,35 @@ def test_cases_repeat():
 @pytest.mark.parametrize(
     "output, expected",
     [
-        ("values", 4 * (2 * 3 * 7 * 9 + 2 * 3 * 3 * 2)),
-        ("indices", 4 * (2 * 3 * 7 * 9) + 8 * (2 * 3 * 3 * 2)),
-        ("gradient", 4 * (2 * (2 * 3 * 7 * 9) + 2 * 3 * 3 * 2)),
+        ("values", 4 * (2 * 3 * 7 * 8 + 2 * 3 * 3 * 2)),
+        ("indices", 4 * (2 * 3 * 7 * 8) + 8 * (2 * 3 * 3 * 2)),
+        ("gradient", 4 * (2 * (2 * 3 * 7 * 8) + 2 * 3 * 3 * 2)),
     ],
 )
 def test_bytes_moved(output, expected):
     """Each input element moves once and each output element once; a gradient has two inputs, indices take eight bytes."""
     spec = PoolSpec(reduction=Max(), windows=Sliding(kernel=(3, 4), stride=(2, 4)))
     cotangent = np.ones((2, 3, 3, 2), np.float32) if output == "gradient" else None
-    assert bytes_moved(Case(spec, np.ones((2, 3, 7, 9), np.float32), "channels_last", output, cotangent)) == expected
+    assert bytes_moved(Case(spec, np.ones((2, 3, 7, 8), np.float32), "channels_last", output, cotangent)) == expected
+
+
+@pytest.mark.parametrize(
+    "reduction, output, beside, expected",
+    [
+        # Windows of one in three of the nine columns, and of all seven rows.
+        (Max(), "values", False, 4 * 6 * (7 * 3 + 3 * 3)),
+        (Max(), "indices", False, 4 * 6 * 7 * 3 + 8 * 6 * 3 * 3),
+        (Max(), "indices", True, 4 * 6 * (7 * 3 + 3 * 3) + 8 * 6 * 3 * 3),
+        (Max(), "gradient", False, 4 * 6 * (7 * 3 + 3 * 3 + 7 * 9)),
+        (Lp(p=2), "gradient", False, 4 * 6 * (7 * 3 + 3 * 3 + 7 * 9)),
+        (Average(), "gradient", False, 4 * 6 * (3 * 3 + 7 * 9)),
+    ],
+)
+def test_bytes_that_need_not_move_do_not_count(reduction, output, beside, expected):
+    """What no window reads need not move, nor x for the gradient of an average; what is returned beside indices must."""
+    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(3, 1), stride=(2, 3)))
+    cotangent = np.ones((2, 3, 3, 3), np.float32) if output == "gradient" else None
+    assert bytes_moved(Case(spec, np.ones((2, 3, 7, 9), np.float32), "channels_last", output, cotangent), beside=beside) == expected
 
 
 def test_bytes_moved_of_half_types():
