@@ -19,7 +19,7 @@ from backends.interface import LAYOUTS, OUTPUTS, Backend, refusal
 from benchmarks import machine
 from benchmarks.cells import LEVELS, Cell, cells
 from benchmarks.measure import Manner, Timing
-from benchmarks.problems import status_of
+from benchmarks.problems import now, status_of
 from benchmarks.results import code_of
 from benchmarks.workloads import WORKLOADS
 from reports.record import BenchmarkProblem, Gap, Loading, Writer
@@ -37,6 +37,7 @@ class Session:
         self.entries: list[Any] = []
         self.json: Path | None = None
         self.names: dict[str, str] = {}
+        self.devices: dict[str, str] = {}
         self.kept: list[str] = []
         self._events = events.open("a", encoding="utf-8") if events else None
 
@@ -132,6 +133,7 @@ def backend(request: pytest.FixtureRequest, records: Writer, known: dict[str, Ba
     shared = _shared(request.config)
     if name not in shared.names:
         shared.names[name] = found.name
+        shared.devices[name] = str(getattr(found, "device", "cpu"))
         shared.tell(event="loaded", name=found.name)
     return found
 
@@ -169,7 +171,10 @@ def timing(
     cell = Cell(workload=WORKLOADS[workload], layout=layout, output=output)
     case = cell.case()
     if reason := refusal(backend, case):
-        asked = {"workload": workload, "layout": layout, "output": output, "dtype": case.x.dtype.name, "windows": case.spec.windows.name}
+        asked = {
+            "workload": workload, "layout": layout, "output": output, "dtype": case.x.dtype.name, "windows": case.spec.windows.name,
+            "device": str(getattr(backend, "device", "cpu")),
+        }  # fmt: skip
         records.append(Gap(backend=backend.name, reduction=case.spec.reduction.name, reason=reason, question=asked))
         _shared(request.config).tell(event="gap", message=reason)
         pytest.skip(f"gap: {reason}")
@@ -209,7 +214,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         status, message = status_of(error), f"{type(error).__name__}: {error}"
         asked = {name: params[name] for name in ("workload", "layout", "output")}
         backend = shared.names.get(params["backend"], params["backend"])
-        shared.writer.append(BenchmarkProblem(**asked, backend=backend, status=status, message=message))
+        option = item.config.getoption
+        shared.writer.append(
+            BenchmarkProblem(
+                **asked, backend=backend, status=status, message=message, created=now(), device=shared.devices.get(params["backend"], ""),
+                threads=str(option("--threads", 1)), mode="cold" if option("--cold", False) else "warm",
+            )
+        )  # fmt: skip
         shared.tell(event="problem", status=status, message=message)
     return report
 

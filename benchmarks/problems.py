@@ -2,6 +2,7 @@
 
 import re
 import signal
+from datetime import datetime, timezone
 
 from benchmarks.check import Wrong
 from benchmarks.measure import TimedOut
@@ -10,6 +11,11 @@ STATUSES = ("wrong", "error", "timeout", "memory")
 _MEMORY = re.compile(
     r"out of memory|can't allocate memory|unable to allocate|not enough memory|resource_?exhausted|\bOOM\b|bad_alloc", re.IGNORECASE
 )
+
+
+def now() -> str:
+    """The time, as pytest-benchmark writes it into its files."""
+    return datetime.now(timezone.utc).isoformat()
 
 
 def status_of(error: BaseException) -> str:

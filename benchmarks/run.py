@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import machine, results
 from benchmarks.cells import LEVELS, cells
-from benchmarks.problems import status_of_death
+from benchmarks.problems import now, status_of_death
 from benchmarks.table import duration, overhead, seconds_text, table
 from reports.record import BenchmarkProblem, Writer
 
@@ -116,7 +116,13 @@ def _run_backend(backend: str, options: Options, known: frozenset[str], tally: T
             return
         workload, layout, output = cell.split(" ")[-3:]
         name = tally.names.get(backend, backend)
-        writer.append(BenchmarkProblem(workload=workload, backend=name, layout=layout, output=output, status=status, message=message))
+        mode = "cold" if options.cold else "warm"
+        writer.append(
+            BenchmarkProblem(
+                workload=workload, backend=name, layout=layout, output=output, status=status, message=message, created=now(),
+                threads=str(options.threads), mode=mode,
+            )
+        )  # fmt: skip
         _problem(tally, progress, cell, status, message)
         done.add(cell)
 

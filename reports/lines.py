@@ -223,7 +223,11 @@ class Mutant(Line):
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkProblem(Line):
-    """A workload that a backend could not be timed on: its answer was wrong, or it failed; never a time."""
+    """A workload that a backend could not be timed on: its answer was wrong, or it failed; never a time.
+
+    `created` is when it happened, `threads` and `mode` ("warm", "cold") are what was asked for, `device` where it ran; "" where
+    nobody said.
+    """
 
     kind: ClassVar[str] = "benchmark-problem"
     words: ClassVar[Mapping[str, tuple[Any, ...]]] = {"status": ("wrong", "error", "timeout", "memory")}
@@ -234,6 +238,10 @@ class BenchmarkProblem(Line):
     output: str
     status: str
     message: str = ""
+    created: str = ""
+    threads: str = ""
+    mode: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

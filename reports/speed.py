@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from reports.record import BenchmarkProblem, Environment, Gap
 from reports.timings import Timing, conditions
+from reports.untimed import Absent, absences, last
 from reports.words import count, duration, listed, natural, percent, plural, times
 
 NOISY_IQR, NOISY_DRIFT, NOISY_CORES = 0.10, 0.05, 0.25
@@ -37,22 +38,7 @@ class Entry:
     def remarks(self) -> tuple[str, ...]:
         """What a reader should know of it."""
         earlier = (f"the last of {self.repeats + 1} runs",) if self.repeats else ()
-        return (*(f"noisy: {why}" for why in self.noise), *earlier)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Absent:
-    """A cell without a time: a gap, or "wrong", "error", "timeout", "memory"."""
-
-    backend: str
-    layout: str
-    status: str
-    message: str
-
-    @property
-    def series(self) -> str:
-        """As `Timing.series`."""
-        return " ".join(part for part in (self.backend, self.layout) if part)
+        return (*(f"noisy: {why}" for why in self.noise), *earlier, *self.timing.notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,16 +129,8 @@ def told(
     """
     if not timings and not untimed:
         return None
-    absent: dict[tuple[str, str], list[Absent]] = {}
-    for problem in untimed:
-        one = Absent(backend=problem.backend, layout=problem.layout, status=problem.status, message=problem.message)
-        absent.setdefault((problem.workload, problem.output), []).append(one)
-    for gap in gaps:
-        asked = gap.question
-        if "workload" in asked:
-            one = Absent(backend=gap.backend, layout=str(asked.get("layout", "")), status="gap", message=gap.reason)
-            absent.setdefault((str(asked["workload"]), str(asked.get("output", "values"))), []).append(one)
-    blocks = tuple(_blocks(timings, absent))
+    timings, untimed = last(timings, untimed)
+    blocks = tuple(_blocks(timings, absences(untimed, gaps)))
     return Speed(
         blocks=blocks,
         heats=tuple(_heats(layers(blocks))),
@@ -188,7 +166,8 @@ def _blocks(timings: Sequence[Timing], absent: Mapping[tuple[str, str], Sequence
         found.sort(key=lambda pair: pair[0].spread.median)
         best = found[0][0].spread.median
         timed = {timing.series for timing, _ in found}
-        missing = {one.series: one for one in absent.get((workload, output), ()) if one.series not in timed}
+        here = (one for one in absent.get((workload, output), ()) if one.belongs(device, threads, mode))
+        missing = {one.series: one for one in here if one.series not in timed}
         yield Block(
             workload=workload,
             output=output,

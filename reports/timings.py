@@ -5,7 +5,8 @@ threads, device, bytes (that must move: each input element once, each output onc
 copy_bandwidth (bytes a second, of this machine, in the same run), limit (seconds that copying or arithmetic takes at
 least) and limited_by (which of them), environment (the records' id),
 version, source, and optionally threads_asked (all backends alike), mode ("warm", "cold"), cores_busy_elsewhere,
-load_before and load_after (of the minute before each), and family with its position ("window": 13).
+load_before and load_after (of the minute before each), returns ("indices": of indices, without the values), varies, and
+family with its position ("window": 13).
 `machine_info.poolproof` describes the machine as far as it changes from run to run: frequency, pages, settings.
 """
 
@@ -18,6 +19,9 @@ from typing import Any
 from reports import spread
 from reports.lines import Environment
 from reports.record import Problem
+
+BEYOND = 1.1
+"""The share of the limit from which a timing is said to have passed it: the copy beside it is measured to a few per cent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,8 @@ class Timing:
     load: tuple[float, ...] = ()
     conditions: str = ""
     created: str = ""
+    returns: str = ""
+    varies: bool = False
 
     @property
     def fraction(self) -> float | None:
@@ -55,6 +61,22 @@ class Timing:
         if not (self.bytes and self.bandwidth):
             return None
         return self.bytes / self.spread.median / self.bandwidth
+
+    @property
+    def reached(self) -> str:
+        """How many bytes must move, and how fast they did, beside how fast a copy moves as many; empty where nobody said."""
+        if not (self.bytes and self.bandwidth):
+            return ""
+        return f"{self.bytes / 1e6:.3g} MB must move: {self.bytes / self.spread.median / 1e9:.3g} of {self.bandwidth / 1e9:.3g} GB/s"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was timed otherwise than a reader expects."""
+        notes = ["indices alone: what returns the values with them writes more"] if self.returns == "indices" else []
+        notes += ["its last bits vary from call to call"] if self.varies else []
+        if (self.fraction or 0) > BEYOND:
+            notes.append("faster than a copy of its size was in this run: the limit was measured too low, or not all of it moved")
+        return tuple(notes)
 
     @property
     def series(self) -> str:
@@ -148,6 +170,8 @@ def _timing(benchmark: Mapping[str, Any], home: str, conditions: str, created: s
         load=tuple(float(extra[name]) for name in ("load_before", "load_after") if name in extra),
         conditions=conditions,
         created=created,
+        returns=str(said("returns")),
+        varies=bool(said("varies", False)),
     )
 
 

@@ -90,6 +90,7 @@ def test_what_cannot_be_timed_is_recorded(troubled, who, status, message):
     (problem,) = [one for one in records.untimed if one.backend == who]
     assert (problem.workload, problem.layout, problem.output) == ("m5-wide-pool1", "channels_first", "values")
     assert problem.status == status
+    assert (problem.threads, problem.mode) == ("1", "warm") and problem.created
     assert message in problem.message
     assert f"{status}: " in out
 

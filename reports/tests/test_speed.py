@@ -116,6 +116,73 @@ def test_what_was_not_timed_has_a_word_not_a_zero(measured):
     assert words == {"resnet50.stem": "gap", "vgg16.pool1": "memory", "densenet121.transition": "not run", "resnet50.head": ""}
 
 
+PROBLEM = {
+    "workload": "w",
+    "backend": "torch",
+    "layout": "channels_last",
+    "output": "values",
+    "status": "wrong",
+    "threads": "1",
+    "mode": "warm",
+}
+
+
+@pytest.mark.parametrize(
+    "fields, stays_wrong, is_timed",
+    [
+        ({"created": "2026-01-02"}, False, True),
+        ({"created": "2025-12-31"}, True, False),
+        ({"created": "2026-01-02", "mode": "cold"}, True, True),
+        ({"created": "2026-01-02", "threads": "2"}, True, True),
+        ({"created": "2026-01-02", "layout": "channels_first"}, True, True),
+    ],
+    ids=["mended since", "broken since", "another mode", "other threads", "another layout"],
+)
+def test_of_a_cell_the_last_word_counts(fields, stays_wrong, is_timed):
+    """A kernel that is mended is wrong no more, one that broke has no time; another setting says nothing of this one."""
+    timed = _timing(**{"threads": "1", "mode": "warm", **fields})
+    told = _told(timed, untimed=[BenchmarkProblem(**PROBLEM, created="2026-01-01")])
+    assert (bool(told.untimed), any(block.entries for block in told.blocks)) == (stays_wrong, is_timed)
+
+
+def test_a_problem_stands_once_and_where_it_happened():
+    """Of a problem that was met twice the later one is told, and in the blocks of its own setting alone."""
+    problems = [BenchmarkProblem(**PROBLEM, created=f"2026-01-0{day}", message=f"day {day}") for day in (1, 3, 2)]
+    others = [_timing("jax", threads=threads, mode="warm") for threads in ("1", "2")]
+    told = _told(*others, untimed=problems)
+    assert [one.message for one in told.untimed] == ["day 3"]
+    assert {block.threads: [one.message for one in block.absent] for block in told.blocks} == {"1": ["day 3"], "2": []}
+
+
+def test_a_gap_of_a_device_is_no_gap_of_another():
+    """What a backend cannot say on one device is no word in the table of another."""
+    gap = Gap(backend="torch", reduction="max", reason="cannot say", question={"workload": "w", "layout": "channels_last", "device": "cpu"})
+    told = _told(_timing("jax"), _timing("jax", device="cuda:0"), gaps=[gap])
+    assert {block.device: len(block.absent) for block in told.blocks} == {"cpu": 1, "cuda:0": 0}
+
+
+@pytest.mark.parametrize(
+    "fields, said",
+    [
+        ({"returns": "indices", "output": "indices"}, "indices alone"),
+        ({"returns": "values and indices", "output": "indices"}, ""),
+        ({"varies": True}, "vary from call to call"),
+        ({"bytes": 2e6, "bandwidth": 1e9}, "faster than a copy"),
+        ({"bytes": 1e6, "bandwidth": 1e9}, ""),
+    ],
+)
+def test_what_was_timed_otherwise_is_remarked(fields, said):
+    """Indices without values, an answer that varies and a time below the limit are remarked on."""
+    (remarks,) = [entry.remarks for entry in _told(_timing(**fields)).blocks[0].entries]
+    assert said in "; ".join(remarks) if said else not remarks
+
+
+def test_how_fast_the_bytes_moved_is_told():
+    """Beside the share of the limit stand the bytes and both speeds."""
+    assert _timing(bytes=4e6, bandwidth=12.3e9).reached == "4 MB must move: 4 of 12.3 GB/s"
+    assert _timing().reached == ""
+
+
 def test_far_from_the_limit_is_told():
     """A workload on which nobody reaches a tenth of the copy bandwidth is named."""
     told = _told(_timing(bytes=1000, bandwidth=1e10))
