@@ -13,12 +13,10 @@ from typing import Any
 
 import backends
 from benchmarks.machine import PINS
+from reports import spread
 
-SPREAD, DRIFT, BUSY = 0.10, 0.05, 0.25
-"""A timing is noisy by rule: its middle half spreads over more than 10 % of the median, its last third differs from
-the first by more than 5 %, or others kept more than a quarter of a core busy meanwhile."""
-
-
+SPREAD = spread.NOISY_IQR
+"""The share of the median over which the middle half of a noisy timing spreads."""
 SETTINGS = ("DNNL_", "GLIBC_TUNABLES", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "OMP_", "ONEDNN_", "TF_", "TORCH", "XLA_")
 """How the environment variables begin that choose other code, or other memory, for the same call."""
 
@@ -42,19 +40,8 @@ class Result:
 
     @property
     def noise(self) -> list[str]:
-        """Why this timing is not to be trusted far; empty where nothing speaks against it."""
-        found = []
-        if len(self.seconds) >= 4:
-            first, _, third = statistics.quantiles(self.seconds, n=4)
-            if (spread := (third - first) / self.median) > SPREAD:
-                found.append(f"spread {spread:.0%}")
-        if (part := len(self.seconds) // 3) >= 3:
-            drift = statistics.median(self.seconds[-part:]) / statistics.median(self.seconds[:part]) - 1
-            if abs(drift) > DRIFT:
-                found.append(f"drift {drift:+.0%}")
-        if (busy := self.facts.get("cores_busy_elsewhere") or 0.0) > BUSY:
-            found.append(f"others kept {busy:.1f} cores busy")
-        return found
+        """Why this timing is not to be trusted far; empty where nothing speaks against it. The report says the same."""
+        return list(spread.of(self.seconds).noise(self.facts.get("cores_busy_elsewhere") or 0.0))
 
 
 def read(files: Iterable[Path]) -> list[Result]:

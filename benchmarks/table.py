@@ -31,7 +31,7 @@ def table(results: Sequence[Result], words: Mapping[Key, str], names: Mapping[st
     """The medians, a row for each workload and output, a column for each backend and layout.
 
     `words` has what stands in a cell that was not timed: "gap", or why not. `names` are the backends' own names. A time
-    with a tilde is noisy by the rule of `results`; in brackets is the share of the machine's limit that was reached.
+    with a tilde is noisy by the rules of `reports.spread`; in brackets is the share of the machine's limit that was reached.
     """
     cells = dict(words)
     for result in results:

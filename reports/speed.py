@@ -10,13 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.record import BenchmarkProblem, Environment, Gap
+from reports.spread import NOISY_DRIFT, NOISY_IQR
 from reports.timings import Timing, conditions
 from reports.untimed import Absent, absences, last
 from reports.words import count, duration, listed, natural, percent, plural, times
 
-NOISY_IQR, NOISY_DRIFT, NOISY_CORES = 0.10, 0.05, 0.25
-"""A timing is noisy by rule: its middle half spreads over more than 10 % of the median, its later rounds differ by more than
-5 % from the earlier ones, or others kept more than a quarter of a core busy meanwhile."""
 WORTH_SAYING = 1.5
 """A ratio under this is no reason to change a program."""
 FAR_FROM_LIMIT = 0.10
@@ -176,7 +174,7 @@ def _blocks(timings: Sequence[Timing], absent: Mapping[tuple[str, str], Sequence
             mode=mode,
             source=next((timing.source for timing, _ in found if timing.source), ""),
             entries=tuple(
-                Entry(timing=timing, ratio=timing.spread.median / best, repeats=repeats, noise=tuple(_noise(timing)))
+                Entry(timing=timing, ratio=timing.spread.median / best, repeats=repeats, noise=tuple(timing.spread.noise(timing.busy)))
                 for timing, repeats in found
             ),
             absent=tuple(missing.values()),
@@ -186,15 +184,6 @@ def _blocks(timings: Sequence[Timing], absent: Mapping[tuple[str, str], Sequence
 def _place(output: str) -> tuple[int, str]:
     known = ("values", "indices", "gradient")
     return (known.index(output) if output in known else len(known), output)
-
-
-def _noise(timing: Timing) -> Iterator[str]:
-    if timing.spread.relative_iqr > NOISY_IQR:
-        yield f"its rounds spread over {percent(timing.spread.relative_iqr)} of the median"
-    if timing.spread.drift is not None and abs(math.log(timing.spread.drift)) > math.log(1 + NOISY_DRIFT):
-        yield f"it drifted: the later half of its rounds took {times(timing.spread.drift)} the time of the first"
-    if timing.busy > NOISY_CORES:
-        yield f"others kept {timing.busy:.1f} cores busy meanwhile"
 
 
 def _heats(blocks: Sequence[Block]) -> Iterator[Heat]:

@@ -1,13 +1,19 @@
-"""What repeated timings say: a median, how surely it is known, and how far the rounds lie apart.
+"""What repeated timings say: a median, how surely it is known, how far the rounds lie apart, and what is said of that by rule.
 
 Medians and quartiles, because timings are skewed: a few rounds that the system interrupted would
-move a mean, and say nothing about the code.
+move a mean, and say nothing about the code. The harness's own table and the report go by the same rules.
 """
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from reports.words import percent, times
+
+NOISY_IQR, NOISY_DRIFT, NOISY_CORES = 0.10, 0.05, 0.25
+"""A timing is noisy by rule: its middle half spreads over more than 10 % of the median, its later rounds differ by more than
+5 % from the earlier ones, or others kept more than a quarter of a core busy meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,15 @@ class Spread:
     def relative_iqr(self) -> float:
         """The interquartile range as a share of the median."""
         return (self.q3 - self.q1) / self.median
+
+    def noise(self, busy: float = 0.0) -> Iterator[str]:
+        """Why this timing is noisy; nothing where no rule says so. `busy`: cores that others kept busy meanwhile."""
+        if self.relative_iqr > NOISY_IQR:
+            yield f"its rounds spread over {percent(self.relative_iqr)} of the median"
+        if self.drift is not None and abs(math.log(self.drift)) > math.log(1 + NOISY_DRIFT):
+            yield f"it drifted: the later half of its rounds took {times(self.drift)} the time of the first"
+        if busy > NOISY_CORES:
+            yield f"others kept {busy:.1f} cores busy meanwhile"
 
 
 def of(rounds: Sequence[float]) -> Spread:

@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks.results import Result, disagreements, kept, read
 from benchmarks.table import aligned, duration, overhead, seconds_text, table
+from reports import speed, timings
+from reports.record import Environment
 
 STEADY = tuple(1e-3 + 1e-6 * (i % 5) for i in range(30))
 FACTS = {
@@ -17,7 +19,7 @@ def result(seconds=STEADY, **facts):
 
 
 def saved(folder, name, *results):
-    benchmarks = [{"stats": {"data": list(one.seconds)}, "extra_info": dict(one.facts)} for one in results]
+    benchmarks = [{"name": "test_speed", "stats": {"data": list(one.seconds)}, "extra_info": dict(one.facts)} for one in results]
     folder.joinpath(name).write_text(json.dumps({"benchmarks": benchmarks}))
 
 
@@ -29,14 +31,23 @@ def test_a_steady_timing_is_not_noisy():
 @pytest.mark.parametrize(
     "seconds, facts, why",
     [
-        (tuple(1e-3 * (1 + i % 2) for i in range(30)), {}, "spread"),
-        (tuple(1e-3 * (1 + 0.004 * i) for i in range(30)), {}, "drift +8%"),
+        (tuple(1e-3 * (1 + i % 2) for i in range(30)), {}, "its rounds spread over 6"),
+        (tuple(1e-3 * (1 + 0.004 * i) for i in range(30)), {}, "it drifted"),
         (STEADY, {"cores_busy_elsewhere": 1.5}, "others kept 1.5 cores busy"),
     ],
 )
 def test_noise_is_named(seconds, facts, why):
     """Spread, drift and other load are each named where they pass their rule."""
     assert any(text.startswith(why) for text in result(seconds, **facts).noise)
+
+
+@pytest.mark.parametrize("step", [0.0025, 0.0029, 0.003, 0.004, -0.003])
+def test_the_table_and_the_report_agree_on_noise(tmp_path, step):
+    """What the table at the end of a run calls noisy, the report of the same file does too, in the same words."""
+    saved(tmp_path, "bench-1.json", result(tuple(1e-3 * (1 + step * i) for i in range(30))))
+    (ours,) = read([tmp_path / "bench-1.json"])
+    (block,) = speed.told(timings.read([tmp_path / "bench-1.json"], {}).timings, Environment(id="e")).blocks
+    assert tuple(ours.noise) == block.entries[0].noise
 
 
 def test_reading_skips_what_is_not_ours(tmp_path):
