@@ -105,7 +105,7 @@ class Launches(Rotation):
         super().__init__([backend.enqueue(elsewhere(case, chance)) for _ in range(buffers(inputs, backend))])
         self.bytes_rotated = self.placements * inputs
         self.mode = "cold" if self.bytes_rotated > _cache(backend) else "warm"
-        self.cores_used, self.bare = 0.0, None
+        self.cores_used, self.processor, self.bare = 0.0, 0.0, None
         self.rounds = int(max(effort.least, min(effort.most, effort.seconds / (self.each * self.calling))))
 
     def run(self, benchmark: Any) -> Any:

@@ -1,8 +1,8 @@
 """The machine that a timing was taken on: what it is, how fast it copies, how busy it was.
 
 Threads are pinned by environment variables, which every framework reads once, at import: `pin`
-comes before any backend is loaded. Whether it took is measured, not believed: `Watch` says how many
-cores this process used, and how many others kept busy.
+comes before any backend is loaded. Whether it took is measured, not believed: `measure.Rounds` says on
+how many cores a call computes, `Watch` how many others kept busy, and `reports.spread` what is too many.
 """
 
 import functools

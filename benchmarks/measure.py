@@ -29,6 +29,7 @@ from benchmarks.cells import Cell, Effort
 from benchmarks.check import Wrong, check, checksum
 from benchmarks.devices import Launches
 from benchmarks.workloads import bytes_moved, taps
+from reports.spread import ENOUGH_PROCESSOR
 
 RING = 64
 """At most how many buffers a cold run rotates; a small workload's are pushed out of the cache between rounds as well."""
@@ -61,7 +62,7 @@ class Rounds:
         start = time.perf_counter()
         self._call = self._last = self._place()
         self.placing = time.perf_counter() - start
-        self.calling, self.cores_used = _calibrate(self._call)
+        self.calling, self.cores_used, self.processor = _calibrate(self._call)
         self._fresh = True
         if cold:
             held = machine.last_level_cache(threads)
@@ -131,14 +132,14 @@ def _timed(call: Call) -> float:
     return time.perf_counter() - start
 
 
-def _calibrate(call: Call, seconds: float = 0.02) -> tuple[float, float]:
-    """(seconds of one call, cores that it computes on), from three calls or more; nothing that is reported as a time."""
+def _calibrate(call: Call, seconds: float = ENOUGH_PROCESSOR) -> tuple[float, float, float]:
+    """(seconds of one call, cores that it computes on, processor time that says so), from three calls or more; no time that is reported."""
     calls, wall, cpu = 0, time.perf_counter(), time.process_time()
-    while calls < 3 or (time.perf_counter() - wall < seconds and calls < 1000):
+    while calls < 3 or time.perf_counter() - wall < seconds:
         call()
         calls += 1
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return max(wall / calls, 1e-9), cpu / max(wall, 1e-9)
+    return max(wall / calls, 1e-9), cpu / max(wall, 1e-9), cpu
 
 
 # --- a time limit -------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ class Timing:
         benchmark.extra_info.update(
             copy_bandwidth=bandwidth, limit=least, limited_by=limited_by,
             load_before=watch.load_before, load_after=watch.load_after, cores_used=round(plan.cores_used, 2),
-            placements=plan.placements, rounds_each=plan.each,
+            processor_seconds=plan.processor, placements=plan.placements, rounds_each=plan.each,
         )  # fmt: skip
         if plan.bytes_rotated:
             benchmark.extra_info["bytes_rotated"] = plan.bytes_rotated

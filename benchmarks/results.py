@@ -43,6 +43,11 @@ class Result:
         """Why this timing is not to be trusted far; empty where nothing speaks against it. The report says the same."""
         return list(spread.of(self.seconds).noise(self.facts.get("cores_busy_elsewhere") or 0.0))
 
+    @property
+    def remarks(self) -> list[str]:
+        """Where this timing is not of what its setting says; the report says the same."""
+        return list(spread.of(self.seconds).remarks(self.facts))
+
 
 def read(files: Iterable[Path]) -> list[Result]:
     """The timings in pytest-benchmark's files; a file that cannot be read, or is another's, has none (the report says which)."""

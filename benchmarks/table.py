@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from benchmarks.results import Result
 
 SHORT: Mapping[str, str] = {"channels_first": "first", "channels_last": "last"}
+REMARKS = 8
+"""At most how many lines of remarks follow a table."""
 
 
 def seconds_text(seconds: float) -> str:
@@ -31,13 +33,14 @@ def table(results: Sequence[Result], words: Mapping[Key, str], names: Mapping[st
     """The medians, a row for each workload and output, a column for each backend and layout.
 
     `words` has what stands in a cell that was not timed: "gap", or why not. `names` are the backends' own names. A time
-    with a tilde is noisy by the rules of `reports.spread`; in brackets is the share of the machine's limit that was reached.
+    with a tilde is noisy by the rules of `reports.spread`, and one with a ! has a remark by them; in brackets is the share of
+    the machine's limit that was reached.
     """
     cells = dict(words)
     for result in results:
         facts = result.facts
         share = f" ({facts['limit'] / result.median:.0%}{'a' if facts['limited_by'] == 'arithmetic' else ''})" if facts.get("limit") else ""
-        mark = "~" if result.noise else ""
+        mark = ("!" if result.remarks else "") + ("~" if result.noise else "")
         cells[facts["address"], facts["workload"], facts["layout"], facts["output"]] = f"{mark}{seconds_text(result.median)}{share}"
     columns = list(dict.fromkeys((backend, layout) for backend in dict.fromkeys(key[0] for key in cells) for layout in SHORT))
     rows = list(dict.fromkeys((workload, output) for _, workload, _, output in cells))
@@ -46,7 +49,17 @@ def table(results: Sequence[Result], words: Mapping[Key, str], names: Mapping[st
         label = workload if output == "values" else f"{workload} {output}"
         lines.append([label, *(cells.get((backend, workload, layout, output), "") for backend, layout in columns)])
     legend = "channels first or last; in brackets the share of the limit: a copy of its size, or, with an a, arithmetic; ~ noisy"
-    return "\n".join([*aligned(lines), legend])
+    return "\n".join([*aligned(lines), legend, *_remarks(results, names)])
+
+
+def _remarks(results: Sequence[Result], names: Mapping[str, str]) -> list[str]:
+    """A line for each remark that a timing has; of many, the first."""
+    lines = [
+        f"! {names.get(facts['address'], facts['address'])} {facts['workload']} {facts['layout']} {facts['output']}: {remark}"
+        for result in results
+        for facts, remark in ((result.facts, remark) for remark in result.remarks)
+    ]
+    return lines if len(lines) <= REMARKS else [*lines[: REMARKS - 1], f"! and {len(lines) - REMARKS + 1} more; the report has all of them"]
 
 
 def overhead(results: Sequence[Result], names: Mapping[str, str]) -> str:

@@ -36,7 +36,7 @@ class Entry:
     def remarks(self) -> tuple[str, ...]:
         """What a reader should know of it."""
         earlier = (f"the last of {self.repeats + 1} runs",) if self.repeats else ()
-        return (*(f"noisy: {why}" for why in self.noise), *earlier, *self.timing.notes)
+        return (*self.timing.remarks, *self.timing.notes, *(f"noisy: {why}" for why in self.noise), *earlier)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,6 +320,12 @@ def _warnings(blocks: Iterable[Block], environment: Environment) -> Iterator[str
             f"{count(len(noisy))} of {plural(len(entries), 'timing')} were noisy: their rounds spread over more than {NOISY_IQR * 100:g} % "
             f"of the median or drifted by more than {NOISY_DRIFT * 100:g} %, or the machine had other work. "
             f"Worst: {block.workload} on {entry.timing.series}: {listed(entry.noise)}."
+        )
+    if marked := [(block, entry) for block, entry in entries if entry.timing.remarks]:
+        block, entry = marked[0]
+        yield (
+            f"{count(len(marked))} of {plural(len(entries), 'timing')} were not of what their setting says: do not compare them with the "
+            f"others. First: {block.workload} on {entry.timing.series}: {listed(entry.timing.remarks)}."
         )
     if environment.load is not None and environment.cores and environment.load > environment.cores:
         yield f"The machine had other work: a load of {environment.load:g} on {plural(environment.cores, 'core')}."

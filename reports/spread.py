@@ -6,14 +6,18 @@ move a mean, and say nothing about the code. The harness's own table and the rep
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from reports.words import percent, times
+from reports.words import percent, plural, times
 
 NOISY_IQR, NOISY_DRIFT, NOISY_CORES = 0.10, 0.05, 0.25
 """A timing is noisy by rule: its middle half spreads over more than 10 % of the median, its later rounds differ by more than
 5 % from the earlier ones, or others kept more than a quarter of a core busy meanwhile."""
+MORE_CORES, ENOUGH_PROCESSOR = 0.25, 0.05
+"""A timing is remarked on where it computed on a quarter of a core more than the threads that were asked for; less processor
+time than 0.05 s tells too little, since some systems count it in steps of 0.016 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,14 @@ class Spread:
             yield f"it drifted: the later half of its rounds took {times(self.drift)} the time of the first"
         if busy > NOISY_CORES:
             yield f"others kept {busy:.1f} cores busy meanwhile"
+
+    def remarks(self, facts: Mapping[str, Any]) -> Iterator[str]:
+        """Where this timing is not of what its setting says, by what was measured with it (pytest-benchmark's `extra_info`)."""
+        asked = str(facts.get("threads_asked", facts.get("threads", "")))
+        threads = int(asked) if asked.isdecimal() else 0
+        cores, processor = (float(facts.get(name, 0) or 0) for name in ("cores_used", "processor_seconds"))
+        if threads and cores > threads + MORE_CORES and processor >= ENOUGH_PROCESSOR:
+            yield f"it computed on {cores:.1f} cores where {plural(threads, 'thread')} {'was' if threads == 1 else 'were'} asked for"
 
 
 def of(rounds: Sequence[float]) -> Spread:

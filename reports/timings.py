@@ -4,7 +4,8 @@ The harness writes what a timing was of into `extra_info`: workload, backend, la
 threads, device, bytes (that must move: each input element once, each output once),
 copy_bandwidth (bytes a second, of this machine, in the same run), limit (seconds that copying or arithmetic takes at
 least) and limited_by (which of them), environment (the records' id),
-version, source, and optionally threads_asked (all backends alike), mode ("warm", "cold"), cores_busy_elsewhere,
+version, source, and optionally threads_asked (all backends alike), cores_used (by a call, over so many processor_seconds),
+mode ("warm", "cold"), cores_busy_elsewhere,
 load_before and load_after (of the minute before each), returns ("indices": of indices, without the values), varies, and
 family with its position ("window": 13).
 `machine_info.poolproof` describes the machine as far as it changes from run to run: frequency, pages, settings.
@@ -47,6 +48,7 @@ class Timing:
     family: str = ""
     position: float | None = None
     busy: float = 0.0
+    remarks: tuple[str, ...] = ()
     load: tuple[float, ...] = ()
     conditions: str = ""
     created: str = ""
@@ -146,11 +148,11 @@ def _timing(benchmark: Mapping[str, Any], home: str, conditions: str, created: s
     def said(key: str, default: Any = "") -> Any:
         return extra.get(key, params.get(key, default))
 
-    position = said("position", None)
+    position, found = said("position", None), _spread(benchmark["stats"])
     return Timing(
         workload=str(said("workload", benchmark.get("group") or benchmark["name"])),
         backend=str(said("backend", "unnamed")),
-        spread=_spread(benchmark["stats"]),
+        spread=found,
         layout=str(said("layout")),
         output=str(said("output", "values")),
         reduction=str(said("reduction")),
@@ -167,6 +169,7 @@ def _timing(benchmark: Mapping[str, Any], home: str, conditions: str, created: s
         family=str(said("family")),
         position=None if position is None else float(position),
         busy=float(said("cores_busy_elsewhere", 0) or 0),
+        remarks=tuple(found.remarks(extra)),
         load=tuple(float(extra[name]) for name in ("load_before", "load_after") if name in extra),
         conditions=conditions,
         created=created,

@@ -1,5 +1,6 @@
 import random
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from benchmarks.check import Wrong
 from benchmarks.measure import Rounds, TimedOut, limit
 from benchmarks.problems import status_of, status_of_death
 from benchmarks.workloads import WORKLOADS, Workload
+from reports.spread import ENOUGH_PROCESSOR
 
 EFFORT = Effort(seconds=10.0, placements=4, least=8, most=40)
 
@@ -127,6 +129,24 @@ def test_a_later_answer_may_have_other_bits_if_it_conforms(name, off, outcome):
             timing._varies(later)
     else:
         assert timing._varies(later) is outcome
+
+
+def test_the_cores_that_a_call_computes_on_are_counted(monkeypatch):
+    """The processor time of all threads over the time of the calls, from as many calls as the rule of remarks needs."""
+    now = {"wall": 0.0, "processor": 0.0}
+
+    class Threaded(Recorder):
+        def bind(self, case):
+            def call():
+                now["wall"] += 2.0**-20
+                now["processor"] += 3 * 2.0**-20
+
+            return call
+
+    clocks = SimpleNamespace(perf_counter=lambda: now["wall"], process_time=lambda: now["processor"])
+    monkeypatch.setattr(measure, "time", clocks)
+    rounds = Rounds(Threaded(), small(), EFFORT)
+    assert rounds.cores_used == 3.0 and rounds.processor >= 3 * ENOUGH_PROCESSOR
 
 
 def test_bare_loops_are_timed_between_the_rounds():

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks.results import Result, disagreements, kept, read
-from benchmarks.table import aligned, duration, overhead, seconds_text, table
+from benchmarks.table import REMARKS, aligned, duration, overhead, seconds_text, table
 from reports import speed, timings
 from reports.record import Environment
 
@@ -103,6 +103,16 @@ def test_the_table():
     assert rows[0].split() == ["resnet50-stem", "gap", "~1.5", "ms", "(33%)", "1", "ms", "(50%)"]
     assert rows[1].split() == ["m5", "gradient", "wrong"]
     assert "~ noisy" in note
+
+
+def test_a_time_on_more_threads_than_asked_for_is_marked():
+    """A kernel that ignores its pins has a mark in the table and a line below it; of many such lines the first are printed."""
+    beyond = {"threads": 1, "cores_used": 1.9, "processor_seconds": 0.1}
+    rows = table([result(**beyond)], {}, {"numpy": "mine"}).splitlines()
+    assert rows[1].split()[1] == "!1"
+    assert rows[-1] == "! mine resnet50-stem channels_last values: it computed on 1.9 cores where 1 thread was asked for"
+    many = table([result(**beyond, workload=f"w{number}") for number in range(20)], {}, {}).splitlines()
+    assert sum(row.startswith("! numpy") for row in many) == REMARKS - 1 and many[-1].startswith("! and 13 more")
 
 
 def test_the_overhead():

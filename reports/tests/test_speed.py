@@ -92,6 +92,17 @@ def test_noise_is_called_by_rule(timing, why):
     assert why in told.blocks[0].entries[0].remarks[0] and "noisy" in told.warnings[0]
 
 
+def test_a_time_on_more_cores_than_threads_is_told(tmp_path):
+    """A kernel that computes on more cores than the threads that were asked for has a remark, and a warning names it."""
+    content = samples.benchmarks()
+    content["benchmarks"][0]["extra_info"] |= {"threads": 1, "threads_asked": 1, "cores_used": 1.9, "processor_seconds": 0.1}
+    (tmp_path / "bench-1.json").write_text(json.dumps(content))
+    told = speed.told(timings.read([tmp_path / "bench-1.json"], {}).timings, samples.HERE)
+    remarks = [remark for block in told.blocks for entry in block.entries for remark in entry.remarks]
+    assert remarks == ["it computed on 1.9 cores where 1 thread was asked for"]
+    assert any(warning.startswith("1 of 16 timings were not of what their setting says") for warning in told.warnings)
+
+
 def test_a_busy_machine_is_a_warning():
     """More runnable processes than cores is said."""
     told = _told(_timing(), environment=Environment(id="e", cores=2, load=5.0))

@@ -43,6 +43,24 @@ def test_what_is_no_time_is_refused(rounds):
         spread.of(rounds)
 
 
+@pytest.mark.parametrize(
+    "threads, cores, processor, said",
+    [
+        (1, 1.9, 0.1, True),
+        (2, 2.2, 0.1, False),
+        (2, 3.0, 0.1, True),
+        (1, 1.2, 0.1, False),
+        (1, 1.9, 0.03, False),
+        (0, 1.9, 0.1, False),
+        ("auto", 1.9, 0.1, False),
+    ],
+)
+def test_more_cores_than_threads_are_remarked_on(threads, cores, processor, said):
+    """A quarter of a core beyond the threads is remarked on, where enough processor time was counted and somebody said how many threads."""
+    facts = {"threads": threads, "cores_used": cores, "processor_seconds": processor}
+    assert bool(list(spread.of([1.0]).remarks(facts))) == said
+
+
 def test_drift_compares_the_halves():
     """Drift is the later half's median over the earlier half's."""
     assert spread.of([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]).drift == 2.0
