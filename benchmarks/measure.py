@@ -47,8 +47,8 @@ class TimedOut(Exception):
 class Rounds:
     """Rounds of one call each, for pytest-benchmark's pedantic mode, whose `setup` says which.
 
-    With `bare`, every round is preceded by a call that a plain loop times: what the harness adds shows
-    in the difference.
+    With `bare`, every round has a partner that a plain loop times, before it or after it by chance and equally often: what the
+    harness adds shows in their ratio. `bare` has their seconds, in the order of the rounds.
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class Rounds:
         self.backend, self.case, self.cold = backend, case, cold
         self.chance = random.Random(seed)
         self.bare: list[float] | None = [] if bare else None
+        self._afterwards: Call | None = None
+        self._orders: list[bool] = []
         self._ring: list[Call] = []
         self._count = self.bytes_rotated = 0
         start = time.perf_counter()
@@ -83,10 +85,12 @@ class Rounds:
     def run(self, benchmark: Any) -> Any:
         """Time all rounds with pytest-benchmark; return one more answer of the last call."""
         benchmark.pedantic(invoke, setup=self.setup, rounds=self.rounds)
+        self._partner()
         return self._last()
 
     def setup(self) -> tuple[tuple[Call], dict[str, Any]]:
         """The next round's call, as arguments of `invoke`."""
+        self._partner()
         call = self._next_cold() if self.cold else self._next_warm()
         self._count += 1
         if self.bare is not None:
@@ -96,11 +100,21 @@ class Rounds:
                 self._count += 1
             else:
                 call()  # so that both of the timed calls follow another
-            gc.disable()  # as pytest-benchmark does
-            self.bare.append(_timed(other))
-            gc.enable()
+            self._afterwards = other
+            if not self._orders:
+                self._orders = self.chance.sample([False, True], 2)
+            if self._orders.pop():
+                self._partner()
         self._last = call
         return (call,), {}
+
+    def _partner(self) -> None:
+        """Time the bare partner of a round, unless it was timed before the round or there is none."""
+        if self._afterwards is not None and self.bare is not None:
+            gc.disable()  # as pytest-benchmark does
+            self.bare.append(_timed(self._afterwards))
+            gc.enable()
+        self._afterwards = None
 
     def _next_warm(self) -> Call:
         if self._count % self.each == 0 and not self._fresh:

@@ -4,8 +4,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from benchmarks.results import Result
+from reports import spread
 
 SHORT: Mapping[str, str] = {"channels_first": "first", "channels_last": "last"}
+AIM, AIMED_FROM = 0.02, 100e-6
+"""The harness may add this share to a call that takes so many seconds or more."""
 REMARKS = 8
 """At most how many lines of remarks follow a table."""
 
@@ -63,18 +66,24 @@ def _remarks(results: Sequence[Result], names: Mapping[str, str]) -> list[str]:
 
 
 def overhead(results: Sequence[Result], names: Mapping[str, str]) -> str:
-    """What the harness reports beside what a bare loop says of the same call, their rounds interleaved: medians.
+    """What the harness reports beside what a bare loop says of the same call: medians, and the median of the paired ratios.
 
-    The aim is 2 % for calls of 100 µs and more, on a machine that does nothing else; a shorter call shows what a
-    reading of the clock costs.
+    A round and its bare partner follow each other, either of them first by chance; the interval holds that median with 95 %
+    confidence, whatever the distribution. The aim is 2 % for calls of 100 µs and more, on a machine that does nothing else, and
+    what misses it has a !; a shorter call shows what a reading of the clock costs.
     """
-    lines = [["", "harness", "bare loop", "difference"]]
+    lines = [["", "harness", "bare loop", "difference", "95 % interval"]]
     for result in results:
         facts, bare = result.facts, statistics.median(result.facts["bare"])
+        ratios = spread.of([one / other for one, other in zip(result.seconds, facts["bare"], strict=True)])
+        low, high = ratios.low, ratios.high
+        interval = f"{low - 1:+.2%} to {high - 1:+.2%}" if low is not None and high is not None else "too few rounds"
+        missed = "!" if result.median >= AIMED_FROM and abs(ratios.median - 1) > AIM else ""
         label = f"{names.get(facts['address'], facts['address'])} {facts['workload']} {facts['layout']} {facts['output']}"
         mark = "~" if result.noise else ""
-        lines.append([label, f"{mark}{seconds_text(result.median)}", seconds_text(bare), f"{result.median / bare - 1:+.2%}"])
-    return "\n".join(aligned(lines))
+        lines.append([label, f"{mark}{seconds_text(result.median)}", seconds_text(bare), f"{missed}{ratios.median - 1:+.2%}", interval])
+    legend = f"difference: the median of the rounds' ratios; ! beyond {AIM:.0%} from {seconds_text(AIMED_FROM)} on; ~ noisy"
+    return "\n".join([*aligned(lines), legend])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

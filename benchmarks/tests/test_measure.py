@@ -149,13 +149,29 @@ def test_the_cores_that_a_call_computes_on_are_counted(monkeypatch):
     assert rounds.cores_used == 3.0 and rounds.processor >= 3 * ENOUGH_PROCESSOR
 
 
-def test_bare_loops_are_timed_between_the_rounds():
-    """To show what the harness adds, every round is preceded by a call of the same bound pooling in a plain loop."""
-    rounds = Rounds(Recorder(), small(), EFFORT, bare=True)
-    for _ in range(rounds.rounds):
-        rounds.setup()
-    assert len(rounds.bare) == rounds.rounds
-    assert min(rounds.bare) > 0
+@pytest.mark.parametrize("cold", [False, True])
+def test_bare_loops_are_timed_between_the_rounds(monkeypatch, cold):
+    """To show what the harness adds, every round has a partner in a plain loop, before it or after it by chance, equally often."""
+    order = []
+    monkeypatch.setattr(measure, "_timed", lambda call: order.append("bare") or float(len(order)))
+
+    class Harness:
+        def pedantic(self, function, setup, rounds):
+            for _ in range(rounds):
+                arguments, _ = setup()
+                order.append("harness")
+                function(*arguments)
+
+    rounds = Rounds(Recorder(), small(), EFFORT, cold=cold, bare=True)
+    rounds.run(Harness())
+    pairs = [tuple(order[place : place + 2]) for place in range(0, len(order), 2)]
+    assert len(rounds.bare) == rounds.rounds == len(pairs)
+    assert rounds.bare == [2.0 * number + 1 + pair.index("bare") for number, pair in enumerate(pairs)]
+    # Equally often in each two rounds, and not always the same of them first.
+    assert {tuple(pairs[place : place + 2]) for place in range(0, len(pairs) - 1, 2)} == {
+        (("bare", "harness"), ("harness", "bare")),
+        (("harness", "bare"), ("bare", "harness")),
+    }
 
 
 def test_a_limit_ends_a_block():

@@ -116,10 +116,24 @@ def test_a_time_on_more_threads_than_asked_for_is_marked():
 
 
 def test_the_overhead():
-    """The harness's median, the bare loop's, and by how much they differ."""
-    head, row = overhead([result(tuple(1.02e-3 for _ in range(5)), bare=[1e-3] * 5)], {"numpy": "numpy"}).splitlines()
-    assert head.split() == ["harness", "bare", "loop", "difference"]
-    assert row.split() == ["numpy", "resnet50-stem", "channels_last", "values", "1.02", "ms", "1", "ms", "+2.00%"]
+    """The difference is the median over pairs, whatever slows both of a pair, with its interval; 2 % is the aim from 100 µs on."""
+    bare = [1e-3 * (1 + number % 4) for number in range(9)]
+    paired = [one * (1.01 + 0.001 * number) for number, one in enumerate(bare)]
+    small = [one / 100 for one in paired]
+    head, row, far, short, few, _ = overhead(
+        [
+            result(tuple(paired), bare=bare),
+            result(tuple(1.03 * one for one in bare), bare=bare),
+            result(tuple(1.2 * one for one in small), bare=small),
+            result((1e-3,) * 5, bare=[1e-3] * 5),
+        ],
+        {"numpy": "numpy"},
+    ).splitlines()
+    assert head.split() == ["harness", "bare", "loop", "difference", "95", "%", "interval"]
+    # Of nine the second and the eighth enclose the median with 95 %.
+    assert row.split()[:4] == ["numpy", "resnet50-stem", "channels_last", "values"]
+    assert row.split()[-4:] == ["+1.40%", "+1.10%", "to", "+1.70%"]
+    assert far.split()[-4] == "!+3.00%" and short.split()[-4] == "+20.00%" and few.split()[-4:] == ["+0.00%", "too", "few", "rounds"]
 
 
 def test_columns_are_aligned():
