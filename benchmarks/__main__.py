@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             names=tuple(given.backend),
         )
     status = 0
-    for threads, cold in manners(level, given.threads, cold=given.cold):
+    series = manners(level, given.threads, cold=given.cold)
+    for number, (threads, cold) in enumerate(series, 1):
         options = Options(
             backends=chosen,
             level=level,
@@ -64,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             select=given.select,
             records=records,
             resume=given.resume,
+            number=number,
+            of=len(series),
         )
         status = max(status, ended := run(options))
         if ended == INTERRUPTED:

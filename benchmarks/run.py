@@ -47,6 +47,9 @@ class Options:
     select: str = ""
     records: Path = Path("out/records")
     resume: bool = False
+    number: int = 1
+    of: int = 1
+    """Which run this is, of how many that a person asked for at once."""
 
 
 @dataclass(kw_only=True)
@@ -252,22 +255,29 @@ class Progress:
         self.out = out
         self.live = bool(getattr(out, "isatty", lambda: False)())
         self.left = dict.fromkeys(options.backends, len(cells(options.level, options.layouts, options.outputs)))
+        self.whole = dict(self.left)
+        self.number, self.of = options.number, options.of
         self.done = self.timed = 0
         self.guess, self.spent = LEVELS[options.level].seconds + OTHERWISE, 0.0
         self._backend, self._since = "", time.monotonic()
         self._begun: set[str] = set()
+        self._skipped: Counter[str] = Counter()
 
     def skip(self, backends: Sequence[str]) -> None:
         """Leave out a cell of each of these backends."""
+        self._skipped.update(backends)
         for backend, count in Counter(backends).items():
             self.left[backend] = max(0, self.left[backend] - count)
 
     def collected(self, backend: str, count: int) -> None:
         """A process has said how many cells it has."""
         self._backend, self.left[backend] = backend, count
+        if backend not in self._begun:  # another process, after one that died, has what is left alone
+            self.whole[backend] = count + self._skipped[backend]
         self._begun.add(backend)
         for other in self.left.keys() - self._begun:
             self.left[other] = min(self.left[other], count)
+            self.whole[other] = min(self.whole[other], self.whole[backend])
 
     def started(self, cell: str) -> None:
         """A cell is being timed."""
@@ -292,9 +302,11 @@ class Progress:
         self.out.flush()
 
     def bar(self) -> str:
-        """How much is done, and how long the rest takes if every cell of it is timed."""
+        """How much of this run is done, and how long the rest takes, with the runs after it, if every cell of them is timed."""
         left = sum(self.left.values())
         total = self.done + left
         each = self.spent / self.timed if self.timed else self.guess
         filled = round(20 * self.done / total) if total else 20
-        return f"[{'#' * filled}{'.' * (20 - filled)}] {self.done}/{total} {duration(left * each)} left"
+        which = f" of run {self.number} of {self.of}," if self.of > 1 else ""
+        later = (self.of - self.number) * sum(self.whole.values())
+        return f"[{'#' * filled}{'.' * (20 - filled)}] {self.done}/{total}{which} {duration((left + later) * each)} left"

@@ -15,7 +15,7 @@ import benchmarks.__main__
 from benchmarks import results
 from benchmarks import run as driver
 from benchmarks.__main__ import main, manners
-from benchmarks.run import Options, run
+from benchmarks.run import Options, Progress, run
 from reports.record import load
 
 STRANGERS = Path(__file__).with_name("strangers.py")
@@ -259,6 +259,21 @@ def test_the_list(capsys):
     assert any(line.startswith("resnet50-stem ") and "torchvision/models/resnet.py" in line for line in lines)
 
 
+def test_the_time_that_is_left_is_that_of_all_runs():
+    """Of several runs, the one that goes on is named, and the time that is left counts the whole of those to come."""
+    progress = Progress(Options(backends=("a", "b"), number=2, of=4), io.StringIO())
+    progress.guess = 60.0
+    progress.skip(["a"])
+    progress.collected("a", 2)
+    # One more cell of a was timed before, and b is not known to have fewer: two runs of six cells follow.
+    assert progress.bar() == "[....................] 0/4 of run 2 of 4, 16:00 left"
+    progress.finished("a one", "gap")
+    progress.collected("a", 1)
+    progress.collected("b", 3)
+    assert progress.bar() == "[####................] 1/5 of run 2 of 4, 16:00 left"
+    assert Progress(Options(backends=("a",)), io.StringIO()).bar().partition(" ")[2].startswith("0/20 0:")
+
+
 def test_full_is_the_whole_product(monkeypatch):
     """`--level full` runs every CPU variant on one thread and on all, in a warm cache and in a cold one, until it is interrupted."""
     runs = []
@@ -267,6 +282,7 @@ def test_full_is_the_whole_product(monkeypatch):
     monkeypatch.setattr(benchmarks.__main__.importlib.util, "find_spec", lambda name: name != "jax")
     assert main(["--level", "full"]) == 0
     assert [(one.threads, one.cold) for one in runs] == [(1, False), (1, True), (2, False), (2, True)]
+    assert [(one.number, one.of) for one in runs] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert {"numpy", "torch", "torch:compile", "tensorflow:graph", "tensorflow:xla"} <= set(runs[0].backends)
     assert not {"jax", "torch:cuda", "tensorflow:gpu", "jax:cuda", "torch:cuda-compile"} & set(runs[0].backends)
     assert main(["--level", "full", "--resume"]) == 130 and len(runs) == 5
