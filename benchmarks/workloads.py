@@ -107,35 +107,16 @@ def _pool(
     kernel = _sizes(kernel, rank)
     padding = "valid" if not pad else pad if isinstance(pad, str) else tuple((p, p) for p in _sizes(pad, rank))
     windows = Sliding(kernel=kernel, stride=kernel if stride is None else _sizes(stride, rank), padding=padding)
-    return {
-        "name": name,
-        "layer": layer,
-        "shape": shape,
-        "spec": PoolSpec(reduction=reduction, windows=windows),
-        "train": train,
-        "quick": quick,
-    }
+    spec = PoolSpec(reduction=reduction, windows=windows)
+    return {"name": name, "layer": layer, "shape": shape, "spec": spec, "train": train, "quick": quick}
 
 
 def _head(
-    name: str,
-    layer: str,
-    shape: tuple[int, ...],
-    reduction: Reduction,
-    bins: Sizes | None = None,
-    *,
-    train: bool = False,
-    quick: bool = False,
-) -> dict[str, Any]:
+    name: str, layer: str, shape: tuple[int, ...], reduction: Reduction, bins: Sizes | None = None, *, train: bool = False, quick: bool = False
+) -> dict[str, Any]:  # fmt: skip
     windows = Global() if bins is None else Adaptive(output_size=_sizes(bins, len(shape) - 1))
-    return {
-        "name": name,
-        "layer": layer,
-        "shape": shape,
-        "spec": PoolSpec(reduction=reduction, windows=windows),
-        "train": train,
-        "quick": quick,
-    }
+    spec = PoolSpec(reduction=reduction, windows=windows)
+    return {"name": name, "layer": layer, "shape": shape, "spec": spec, "train": train, "quick": quick}
 
 
 def _sizes(value: Sizes, rank: int) -> tuple[int, ...]:
@@ -310,11 +291,14 @@ LAYERS: tuple[Workload, ...] = (
         _head("r3d18-head", "head", (512, 2, 7, 7), AVERAGE),
     ),
     *_network(
-        "M5", "Dai et al. 2016, Very Deep Convolutional Neural Networks for Raw Waveforms, table 1: M5, max pooling 4", "audio",
+        "M5 of PyTorch's tutorial", "pytorch/tutorials, speech_command_classification_with_torchaudio_tutorial.py: M5(stride=16), nn.MaxPool1d(4), 8 kHz", "audio",
         _pool("m5-pool1", "pool 1, 32 filters, 8000 samples", (32, 496), MAX, 4, 4),
         _pool("m5-pool2", "pool 2, 32 filters, 8000 samples", (32, 122), MAX, 4, 4),
-        _pool("m5-pool3", "pool 3, 32 filters, 8000 samples", (64, 28), MAX, 4, 4),
-        _pool("m5-wide-pool1", "pool 1, 128 filters, 32000 samples", (128, 1981), MAX, 4, 4, train=True, quick=True),
+        _pool("m5-pool3", "pool 3, 64 filters, 8000 samples", (64, 28), MAX, 4, 4),
+    ),
+    *_network(
+        "M5", "Dai et al. 2016, Very Deep Convolutional Neural Networks for Raw Waveforms, table 1: M5, [80/4, 128]; a quarter of its samples, unpadded", "audio",
+        _pool("m5-wide-pool1", "pool 1, 128 filters, 8000 samples", (128, 1981), MAX, 4, 4, train=True, quick=True),
     ),
     *_network(
         "OpenFace nn2", "cmusatyalab/openface, models/openface/nn2.def.lua: nn.SpatialLPPooling(channels, 2, 3, 3), after FaceNet", "branch",

@@ -155,7 +155,7 @@ def checkout(folder, change):
         (lambda text: text.replace('"m5-wide-pool1"', '"m5-broad-pool1"'), "renamed"),
         (
             lambda text: text.replace(
-                '"m5-wide-pool1", "pool 1, 128 filters, 32000 samples", (128, 1981)', '"m5-wide-pool1", "", (128, 1980)'
+                '"m5-wide-pool1", "pool 1, 128 filters, 8000 samples", (128, 1981)', '"m5-wide-pool1", "", (128, 1980)'
             ),
             "missing",
         ),

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -42,6 +43,19 @@ def test_sources_say_where(workload):
 def test_shapes_pool(workload):
     """Every row is valid by the definition, and has windows."""
     assert min(workload.pooled_shape) >= 1
+
+
+@pytest.mark.parametrize("network, stride, channels", [("M5 of PyTorch's tutorial", 16, (32, 32, 64)), ("M5", 4, (128,))])
+def test_audio_has_the_lengths_of_its_source(network, stride, channels):
+    """Convolutions of 80 taps, then of 3, without padding, and pooling by 4 give the lengths from the samples that a row names."""
+    rows = [row for row in LAYERS if row.network == network]
+    assert [row.shape[1] for row in rows] == list(channels)
+    for number, row in enumerate(rows, 1):
+        filters, samples = (int(word) for word in re.findall(r"(\d+) (?:filters|samples)", row.layer))
+        length = (samples - 80) // stride + 1
+        for _ in range(number - 1):
+            length = length // 4 - 2
+        assert row.shape == (1, filters, length)
 
 
 def test_quick_covers_each_kind():
