@@ -1,3 +1,4 @@
+import errno
 import random
 import time
 from types import SimpleNamespace
@@ -195,9 +196,15 @@ def test_a_limit_is_lifted():
         (MemoryError(), "memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "memory"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
+        (RuntimeError("Failed to allocate request for 2.00GiB (2147483648B) on device ordinal 0"), "memory"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "memory"),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), "memory"),
+        (RuntimeError("cudaErrorMemoryAllocation"), "memory"),
         (type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor"), "memory"),
         (RuntimeError("inductor: C++ compile error"), "error"),
         (ValueError("a loom of windows"), "error"),
+        (RuntimeError("the kernel was allocated 3 axes and failed"), "error"),
     ],
 )
 def test_problems_have_one_word(error, status):
