@@ -196,12 +196,15 @@ def _rate(work: Callable[[], Any], amount: int, seconds: float) -> float:
 class Watch:
     """How busy the machine is while a block runs.
 
-    `used` and `elsewhere` are in cores: what this process computed with, and what everybody else kept
-    busy (stolen by the hypervisor included); `elsewhere` is None where the system does not say.
+    `used` and `elsewhere` are in cores: what this process, and `children` of it by their ids, computed with, and what
+    everybody else kept busy (stolen by the hypervisor included); `elsewhere` is None where the system does not say.
     """
 
     load_before = load_after = used = 0.0
     elsewhere: float | None = None
+
+    def __init__(self, children: Sequence[int] = ()) -> None:
+        self.children = children
 
     def __enter__(self) -> "Watch":
         self.load_before = load()
@@ -216,7 +219,7 @@ class Watch:
             self.elsewhere = max(0.0, (all_busy - own) / wall)
 
     def _now(self) -> tuple[float, float, float]:
-        return time.perf_counter(), time.process_time(), _busy_seconds()
+        return time.perf_counter(), time.process_time() + (_children_seconds(self.children) if self.children else 0.0), _busy_seconds()
 
 
 def _busy_seconds() -> float:
@@ -226,6 +229,17 @@ def _busy_seconds() -> float:
         return 0.0
     user, nice, system, _idle, _wait, irq, soft, *stolen = (int(ticks) for ticks in first[1:9])
     return (user + nice + system + irq + soft + sum(stolen)) / os.sysconf("SC_CLK_TCK")
+
+
+def _children_seconds(children: Sequence[int]) -> float:
+    """Seconds that children have computed: those that run, and all that ended, of which the system keeps the sum."""
+    ended = os.times()
+    ticks = 0
+    for child in children:
+        # A command's name may have spaces and brackets in it.
+        fields = _read(f"/proc/{child}/stat").rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:13]))
+    return ended.children_user + ended.children_system + (ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0)
 
 
 # --- whether a clock can be believed ------------------------------------------------------------

@@ -20,7 +20,8 @@ from typing import Any
 from benchmarks import machine, results
 from benchmarks.cells import LEVELS, cells
 from benchmarks.problems import now, status_of_death
-from benchmarks.table import duration, overhead, seconds_text, table
+from benchmarks.progress import Screen, bar
+from benchmarks.table import overhead, seconds_text, table
 from reports.record import BenchmarkProblem, Writer
 
 TEST = Path(__file__).with_name("test_speed.py")
@@ -248,12 +249,11 @@ def _follow(events: Path, process: subprocess.Popen[bytes], longest: float) -> I
 # --- how far it is ------------------------------------------------------------------------------
 
 
-class Progress:
+class Progress(Screen):
     """A line for each finished cell, with a bar and the time that is left; on a terminal also what is timed now."""
 
     def __init__(self, options: Options, out: Any) -> None:
-        self.out = out
-        self.live = bool(getattr(out, "isatty", lambda: False)())
+        super().__init__(out)
         self.left = dict.fromkeys(options.backends, len(cells(options.level, options.layouts, options.outputs)))
         self.whole = dict(self.left)
         self.number, self.of = options.number, options.of
@@ -282,9 +282,7 @@ class Progress:
     def started(self, cell: str) -> None:
         """A cell is being timed."""
         self._since = time.monotonic()
-        if self.live:
-            self.out.write(f"\r\x1b[K{self.bar()} {cell} …")
-            self.out.flush()
+        self.show(f"{self.bar()} {cell} …")
 
     def finished(self, cell: str, what: str, *, timed: bool = False) -> None:
         """A cell came to an end."""
@@ -296,17 +294,10 @@ class Progress:
         if what:
             self.say(f"{self.bar()} {cell}: {what}")
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        self.out.write(("\r\x1b[K" if self.live else "") + text + "\n")
-        self.out.flush()
-
     def bar(self) -> str:
         """How much of this run is done, and how long the rest takes, with the runs after it, if every cell of them is timed."""
         left = sum(self.left.values())
-        total = self.done + left
         each = self.spent / self.timed if self.timed else self.guess
-        filled = round(20 * self.done / total) if total else 20
         which = f" of run {self.number} of {self.of}," if self.of > 1 else ""
         later = (self.of - self.number) * sum(self.whole.values())
-        return f"[{'#' * filled}{'.' * (20 - filled)}] {self.done}/{total}{which} {duration((left + later) * each)} left"
+        return bar(self.done, self.done + left, (left + later) * each, which)

@@ -84,6 +84,21 @@ def test_watch_counts_what_this_process_computes():
     assert min(watch.load_before, watch.load_after) >= 0
 
 
+def test_what_children_compute_is_not_others():
+    """A block whose children compute, those that end in it among them, has used their cores: they are nobody else's."""
+    computing = [sys.executable, "-c", "import time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass\nprint(flush=True); input()"]
+    child = subprocess.Popen(computing, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    lasting = subprocess.Popen(computing, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with machine.Watch() as alone, machine.Watch([child.pid, lasting.pid]) as watch:
+        for each in (child, lasting):
+            each.stdout.readline()
+        child.communicate(b"\n")
+    lasting.communicate(b"\n")
+    if watch.elsewhere is None:
+        pytest.skip("the system does not say what others compute")
+    assert watch.used > alone.used
+
+
 def test_the_description_is_whole():
     """Whatever the system does not say is called unknown, and nothing is left out."""
     told = machine.describe()
