@@ -11,8 +11,9 @@ import numpy as np
 from backends.interface import LAYOUTS, Case
 from backends.spec import Max, Sliding
 
+# NumPy's mean of bfloat16 adds up in bfloat16, and plain code does not ask for another type: it is not declared.
 _ABILITIES = {
-    "windows": {"sliding"}, "ndims": {1, 2, 3}, "dtypes": {"float32", "float64"}, "layouts": set(LAYOUTS), "outputs": {"values"},
+    "windows": {"sliding"}, "ndims": {1, 2, 3}, "dtypes": {"float16", "float32", "float64"}, "layouts": set(LAYOUTS), "outputs": {"values"},
     "dilation": False, "ceil_mode": False, "count_include_pad": False, "divisor": False,
 }  # fmt: skip
 
@@ -30,32 +31,43 @@ class _Plain:
 
 
 class WindowView(_Plain):
-    """`sliding_window_view(x, kernel)[..., ::stride].max(axis)`; padding, for max alone, is put around x outside the clock."""
+    """`sliding_window_view(x, kernel)[..., ::stride].max(axis)`; padding, for max alone, is put around x outside the clock.
+
+    So is what the last windows of ceil mode reach past the image.
+    """
 
     name = "sliding_window_view"
     capabilities: ClassVar[Mapping[str, Any]] = {
-        "max": {**_ABILITIES, "paddings": {"valid", "symmetric", "asymmetric", "same_upper", "same_lower"}},
+        "max": {**_ABILITIES, "ceil_mode": True, "paddings": {"valid", "symmetric", "asymmetric", "same_upper", "same_lower"}},
         "average": {**_ABILITIES, "paddings": {"valid"}},
     }
 
     def bind(self, case: Case) -> Callable[[], np.ndarray]:
         """The view, and the reduction over it."""
         windows, spatial = _sliding(case), tuple(range(2, case.x.ndim))
-        pads = [windows.pads(axis, size) for axis, size in enumerate(case.spatial)]
+        counts = [windows.count(axis, size) for axis, size in enumerate(case.spatial)]
+        pads = [_reached(windows, axis, size) for axis, size in enumerate(case.spatial)]
         x = np.pad(case.x, [(0, 0), (0, 0), *pads], constant_values=-np.inf) if any(map(any, pads)) else case.x
         if case.layout == "channels_last":
             x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
         view = np.lib.stride_tricks.sliding_window_view(x, windows.kernel, axis=spatial)
-        strided = view[(slice(None), slice(None), *(slice(None, None, stride) for stride in windows.stride))]
+        steps = (slice(0, (count - 1) * stride + 1, stride) for count, stride in zip(counts, windows.stride, strict=True))
+        strided = view[(slice(None), slice(None), *steps)]
         axes, reduce = tuple(range(-len(spatial), 0)), np.max if isinstance(case.spec.reduction, Max) else np.mean
         return lambda: reduce(strided, axis=axes)
 
 
 class BlockReduce(_Plain):
-    """`skimage.measure.block_reduce(x, kernel, np.max)`; its blocks do not overlap, and must divide the image."""
+    """`skimage.measure.block_reduce(x, kernel, np.max)`; its blocks do not overlap, and fill up an image that they do not divide.
+
+    What it is filled up with can be said, so that it is the maximum in ceil mode.
+    """
 
     name = "block_reduce"
-    capabilities: ClassVar[Mapping[str, Any]] = {reduction: {**_ABILITIES, "paddings": {"valid"}} for reduction in ("max", "average")}
+    capabilities: ClassVar[Mapping[str, Any]] = {
+        "max": {**_ABILITIES, "ceil_mode": True, "paddings": {"valid"}},
+        "average": {**_ABILITIES, "paddings": {"valid"}},
+    }
 
     def __init__(self) -> None:
         import skimage.measure
@@ -63,21 +75,28 @@ class BlockReduce(_Plain):
         self.block_reduce = skimage.measure.block_reduce
 
     def gap(self, case: Case) -> str | None:
-        """It steps by its blocks, and pads an image that they do not divide with zeros."""
+        """It steps by its blocks, and has one more where they do not divide the image."""
         windows = _sliding(case)
         if windows.stride != windows.kernel:
             return "cannot say: windows that do not step by their own size"
-        if any(size % kernel for size, kernel in zip(case.spatial, windows.kernel, strict=True)):
+        if not windows.ceil_mode and any(size % kernel for size, kernel in zip(case.spatial, windows.kernel, strict=True)):
             return "cannot say: windows that do not divide the image"
         return None
 
     def bind(self, case: Case) -> Callable[[], np.ndarray]:
         """The call, on x in the order of the layout."""
-        kernel, reduce = _sliding(case).kernel, np.max if isinstance(case.spec.reduction, Max) else np.mean
+        kernel, largest = _sliding(case).kernel, isinstance(case.spec.reduction, Max)
+        reduce, fill = (np.max, -np.inf) if largest else (np.mean, 0)
         if case.layout == "channels_first":
-            return lambda: self.block_reduce(case.x, (1, 1, *kernel), reduce)
+            return lambda: self.block_reduce(case.x, (1, 1, *kernel), reduce, fill)
         x = np.ascontiguousarray(np.moveaxis(case.x, 1, -1))
-        return lambda: np.moveaxis(self.block_reduce(x, (1, *kernel, 1), reduce), -1, 1)
+        return lambda: np.moveaxis(self.block_reduce(x, (1, *kernel, 1), reduce, fill), -1, 1)
+
+
+def _reached(windows: Sliding, axis: int, size: int) -> tuple[int, int]:
+    """The elements before and after an axis that its windows reach, or that its padding has where that is more."""
+    before, after = windows.pads(axis, size)
+    return before, max(after, (windows.count(axis, size) - 1) * windows.stride[axis] + windows.reach(axis) - before - size)
 
 
 def _sliding(case: Case) -> Sliding:
