@@ -20,6 +20,13 @@ from reports.record import DEFAULT_FOLDER
 DEFAULT = ("numpy", "torch", "tensorflow")
 DEVICES = (":cuda", ":cuda-compile", ":gpu")
 """Variants that are timed when they are named: whether there is a device is known only when they are loaded."""
+UNLIKE_PEERS = {
+    "resume": "a comparison of peers is of one run",
+    "layout": "--peers compares each contender in its better layout",
+    "cold": "--peers compares calls on warm caches",
+    "overhead": "--peers has no harness beside a bare loop",
+}
+"""Options that a comparison of peers cannot honour, and why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,17 +46,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     records = given.records.resolve()
     if given.peers:
-        if given.resume:
-            parser.error("--resume: a comparison of peers is of one run")
+        for option, why in UNLIKE_PEERS.items():
+            if getattr(given, option):
+                parser.error(f"--{option}: {why}")
+        if len(given.output) > 1:
+            parser.error(f"--output {' --output '.join(given.output)}: --peers compares one output a run")
+        # What it takes to import gate and peers is for those who ask for it.
+        from benchmarks.gate_data import Usage
         from benchmarks.peers import compare
 
-        return compare(
-            threads=1 if given.threads is None else given.threads,
-            records=records,
-            select=given.select,
-            level=level,
-            names=tuple(given.backend),
-        )
+        try:
+            return compare(
+                threads=1 if given.threads is None else given.threads,
+                records=records,
+                select=given.select,
+                level=level,
+                names=tuple(given.backend),
+                output=given.output[0] if given.output else "values",
+                patience=given.cell_limit,
+            )
+        except Usage as error:
+            parser.error(str(error))
     status = 0
     series = manners(level, given.threads, cold=given.cold)
     for number, (threads, cold) in enumerate(series, 1):
@@ -92,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="a backend, again for more (default: numpy, torch and tensorflow, if installed)",
+        help="a backend, again for more (default: numpy, torch and tensorflow, if installed; --peers: jax too, numpy always)",
     )
     add(
         "--level",
@@ -101,8 +118,14 @@ def _parser() -> argparse.ArgumentParser:
         help="quick: ten workloads, forward; standard: all; full: the whole product (default: quick; of --peers standard)",
     )
     add("--layout", action="append", choices=LAYOUTS, default=[], help="this layout alone, again for more")
-    add("--output", action="append", choices=OUTPUTS, default=[], help="this output alone, again for more")
-    add("-k", dest="select", default="", metavar="EXPRESSION", help="only the cells whose names match, as in pytest")
+    add("--output", action="append", choices=OUTPUTS, default=[], help="this output alone, again for more (--peers: one, default values)")
+    add(
+        "-k",
+        dest="select",
+        default="",
+        metavar="EXPRESSION",
+        help="only the cells whose names match, as in pytest (--peers: the workloads)",
+    )
     add(
         "--threads",
         type=int,
@@ -110,11 +133,21 @@ def _parser() -> argparse.ArgumentParser:
         help="threads of each framework (default 1: least at the mercy of other work; of full: 1, and all)",
     )
     add("--cold", action="store_true", help="every round meets a buffer that no cache holds (full: that too)")
-    add("--cell-limit", type=float, default=120.0, metavar="SECONDS", help="how long one cell may take")
+    add(
+        "--cell-limit",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="how long one cell may take (--peers: a contender, for one thing)",
+    )
     add("--records", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"where records go (default {DEFAULT_FOLDER})")
     add("--resume", action="store_true", help="leave out what the records have timed already, on this machine and these versions")
     add("--overhead", action="store_true", help="time a bare loop beside the harness, round by round, and compare")
-    add("--peers", action="store_true", help="NumPy against the frameworks and against plain NumPy code, interleaved in one run")
+    add(
+        "--peers",
+        action="store_true",
+        help="NumPy against the backends that are named, interleaved in one run (default: frameworks, plain NumPy code)",
+    )
     add("--list", action="store_true", help="list the workloads and their sources")
     return parser
 

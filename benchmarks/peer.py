@@ -99,7 +99,9 @@ def main(name: str) -> None:
     except (backends.BrokenBackend, backends.UnknownBackend) as error:
         print(json.dumps({"status": "error", "message": str(error)}), file=replies, flush=True)
         return
-    print(json.dumps({"status": "ready", "name": backend.name, "version": backend.version}), file=replies, flush=True)
+    build: dict[str, str] = getattr(backend, "environment", dict)()
+    facts = {"name": backend.name, "version": backend.version, "device": str(getattr(backend, "device", "cpu")), "build": build}
+    print(json.dumps({"status": "ready", **facts}), file=replies, flush=True)
     serve(backend, sys.stdin, replies)
 
 

@@ -16,14 +16,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backends.interface import LAYOUTS
+from backends.interface import LAYOUTS, Output
 from benchmarks import machine
+from benchmarks.gate_data import Usage
+from benchmarks.gate_sides import matches
 from benchmarks.peers_text import FRAMEWORKS, LARGE, OURS, PLAIN, Column, Comparison, table, verdict
-from benchmarks.table import duration
+from benchmarks.progress import Screen, bar
 from benchmarks.workloads import QUICK, WORKLOADS, Workload
 from reports.record import Environment
 
@@ -31,7 +33,8 @@ PLACEMENTS, SWEEPS, BLOCK = 3, 8, 0.005
 """How often each contender gets new memory, how many turns it has in each, and about how many seconds a turn takes."""
 SLOW = 5.0
 """A contender this many times slower than the fastest has two turns in each placement: more would change nothing but the wait."""
-PATIENCE = 300.0
+LOADING, PATIENCE = 300.0, 120.0
+"""Seconds that a framework may take to import, and that a contender may take to do one thing unless told otherwise."""
 SPIN = 0.004
 """Seconds between turns where there is more than one thread: a pool of OpenMP threads spins for a while after its last task."""
 
@@ -46,8 +49,8 @@ class Lost(Exception):
 class Peer:
     """The parent's side of a contender."""
 
-    def __init__(self, name: str, threads: int) -> None:
-        self.name = name
+    def __init__(self, name: str, threads: int, patience: float = PATIENCE) -> None:
+        self.name, self.patience = name, patience
         environment = {**os.environ, **machine.pinned(threads)}
         command = [sys.executable, "-m", "benchmarks.peer", name]
         self.process = subprocess.Popen(
@@ -57,7 +60,7 @@ class Peer:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         try:
-            self.hello = self.reply()
+            self.hello = self.reply(LOADING)
         except Lost:
             self.close()
             raise
@@ -75,14 +78,14 @@ class Peer:
             self.process.stdin.flush()
         except BrokenPipeError:
             raise Lost(f"died with status {self.process.wait()}") from None
-        return self.reply()
+        return self.reply(self.patience)
 
-    def reply(self) -> dict[str, Any]:
-        """The next answer."""
+    def reply(self, patience: float) -> dict[str, Any]:
+        """The next answer, if it comes within so many seconds."""
         try:
-            line = self.answers.get(timeout=PATIENCE)
+            line = self.answers.get(timeout=patience)
         except queue.Empty:
-            raise Lost(f"did not answer for {PATIENCE:g} s") from None
+            raise Lost(f"did not answer for {patience:g} s") from None
         if not line:
             raise Lost(f"died with status {self.process.wait()}")
         answer: dict[str, Any] = json.loads(line)
@@ -105,15 +108,17 @@ class Peer:
                     stream.close()
 
 
-def measure(peers: Mapping[str, Peer], workload: Workload, threads: int, chance: random.Random) -> Comparison:
+def measure(peers: Mapping[str, Peer], workload: Workload, output: Output, threads: int, chance: random.Random) -> Comparison:
     """Let all contenders that can say a workload take turns at it; one that is lost meanwhile has words instead of times."""
     match = Match(peers, threads)
-    match.ask(workload)
-    for placement in range(PLACEMENTS):
-        if placement:
-            match.place()
-        for sweep in range(SWEEPS):
-            match.sweep(chance, short=sweep >= 2)
+    match.ask(workload, output)
+    with machine.Watch([peer.process.pid for peer in peers.values()]) as watch:
+        for placement in range(PLACEMENTS):
+            if placement:
+                match.place()
+            for sweep in range(SWEEPS):
+                match.sweep(chance, short=sweep >= 2)
+    match.found.busy = watch.elsewhere
     return match.finish()
 
 
@@ -126,12 +131,12 @@ class Match:
         self.guesses: dict[Column, float] = {}
         self.failed: dict[Column, str] = {}
 
-    def ask(self, workload: Workload) -> None:
+    def ask(self, workload: Workload, output: Output) -> None:
         """Have everybody prepare."""
         for column in itertools.product(list(self.peers), LAYOUTS):
             if column[0] in self.found.lost:
                 continue
-            answer = self._order(column, do="ask", workload=workload.name, output="values")
+            answer = self._order(column, do="ask", workload=workload.name, output=output)
             if answer["status"] == "ready":
                 self.guesses[column] = answer["seconds"]
                 self.found.turns[column] = []
@@ -193,24 +198,26 @@ class Match:
 
 
 class Contenders:
-    """Processes of all contenders that can be loaded; one that was lost is started anew."""
+    """Processes of all contenders that can be loaded, and what each says of itself; one that was lost is started anew."""
 
-    def __init__(self, names: Sequence[str], threads: int, say: Any) -> None:
-        self.threads, self.say = threads, say
+    def __init__(self, names: Sequence[str], threads: int, patience: float, say: Callable[[str], None]) -> None:
+        self.threads, self.patience, self.say = threads, patience, say
         self.peers: dict[str, Peer] = {}
         self.labels: dict[str, str] = {}
-        for name in names:
+        self.facts: dict[str, dict[str, Any]] = {}
+        for name in dict.fromkeys(names):
             self._start(name)
 
     def _start(self, name: str) -> None:
         try:
-            peer = Peer(name, self.threads)
+            peer = Peer(name, self.threads, self.patience)
         except Lost as error:
             self.say(f"left out: {name} {error}")
             return
         if peer.hello["status"] == "ready":
             self.peers[name] = peer
             self.labels[name] = peer.hello["name"]
+            self.facts[name] = {"address": name, **{fact: peer.hello[fact] for fact in ("name", "version", "device", "build")}}
         else:
             self.say(f"left out: {peer.hello['message']}")
             peer.close()
@@ -227,44 +234,73 @@ class Contenders:
 
 
 def compare(
-    *, threads: int, records: Path, select: str = "", level: str = "standard", names: Sequence[str] = (), out: Any = sys.stdout
+    *,
+    threads: int,
+    records: Path,
+    select: str = "",
+    level: str = "standard",
+    names: Sequence[str] = (),
+    output: Output = "values",
+    patience: float = PATIENCE,
+    out: Any = sys.stdout,
 ) -> int:
     """Compare NumPy with its peers, print the table, keep the turns; return 0 when something was compared, 130 when interrupted.
 
-    `names` are the contenders, NumPy among them; without any: the frameworks and plain code. What was compared is kept
-    after each workload.
+    NumPy is compared with `names`, else with the frameworks and plain code; 1 is returned where it was itself wrong or
+    failed. A contender has `patience` seconds for one thing. What was compared is kept after each workload.
+
+    Raises:
+        Usage: no workload is chosen; nothing was started.
     """
-
-    def say(text: str) -> None:
-        print(text, file=out, flush=True)
-
-    chosen = [workload for workload in _workloads(level) if all(word in workload.name for word in select.split())]
-    found: dict[str, Comparison] = {}
+    workloads = chosen(level, select, output)
+    screen, found = Screen(out), dict[str, Comparison]()
     start, chance, interrupted = time.monotonic(), random.Random(0), False
-    contenders = Contenders(names or (OURS, *FRAMEWORKS, *PLAIN), threads, say)
+    contenders = Contenders((OURS, *(names or (*FRAMEWORKS, *PLAIN))), threads, patience, screen.say)
     labels = contenders.labels
     with contextlib.closing(contenders):
-        file = Kept(records, labels, threads)
+        if OURS not in contenders.peers:
+            screen.say(f"{OURS} could not be loaded: there is nothing to compare with")
+            return 1
+        beside = ", ".join(label for name, label in labels.items() if name != OURS)
+        screen.say(f"{labels[OURS]} beside {beside or 'nobody'}: {output} of {len(workloads)} workload{'s' * (len(workloads) > 1)}")
+        file = Kept(records, contenders, threads, output)
         try:
-            for number, workload in enumerate(chosen):
-                found[workload.name] = one = measure(contenders.peers, workload, threads, chance)
+            for number, workload in enumerate(workloads):
+                left = (time.monotonic() - start) / number * (len(workloads) - number) if number else 0.0
+                screen.show(f"{bar(number, len(workloads), left)} {workload.name} …")
+                found[workload.name] = one = measure(contenders.peers, workload, output, threads, chance)
                 file.keep(found)
                 for name, what in one.lost.items():
-                    say(f"{workload.name}: {labels[name]} {what}")
+                    screen.say(f"{workload.name}: {labels[name]} {what}")
                     contenders.again(name)
-                left = (time.monotonic() - start) / (number + 1) * (len(chosen) - number - 1)
-                ratio = one.against(FRAMEWORKS)
-                say(f"{number + 1}/{len(chosen)} {duration(left)} left  {workload.name}: {'no peer' if ratio is None else f'{ratio:.2f}'}")
+                left = (time.monotonic() - start) / (number + 1) * (len(workloads) - number - 1)
+                screen.say(f"{bar(number + 1, len(workloads), left)} {workload.name}: {one.ratio_text}")
         except KeyboardInterrupt:
             interrupted = True
-            say("interrupted: what was compared follows")
+            screen.say("interrupted: what was compared follows")
     file.keep(found, load_after=machine.load())
-    say(table(found, labels))
-    say("\n".join(verdict(found, labels)))
-    say(f"turns in {file.path}")
+    screen.say(table(found, labels))
+    screen.say("\n".join(verdict(found, labels)))
+    screen.say(f"turns in {file.path}")
     if interrupted:
         return 130
-    return 0 if any(comparison.turns for comparison in found.values()) else 1
+    return 0 if any(one.turns for one in found.values()) and not any(one.failed(OURS) for one in found.values()) else 1
+
+
+def chosen(level: str, select: str, output: Output) -> list[Workload]:
+    """The workloads of a level that have an output, and that an expression as pytest's -k takes it chooses by name and output.
+
+    Raises:
+        Usage: there are none, or the expression is none.
+    """
+    having = [workload for workload in _workloads(level) if output in workload.valid_outputs]
+    found = [workload for workload in having if not select or matches(select, [workload.name, output])]
+    if not found:
+        raise Usage(
+            f"-k {select!r}: chooses none of the {len(having)} workloads of level {level!r} that have {output}; with --peers it sees a "
+            "workload's name and the output (both layouts are always compared); `python -m benchmarks --list` has the names"
+        )
+    return found
 
 
 def _workloads(level: str) -> list[Workload]:
@@ -276,14 +312,15 @@ def _workloads(level: str) -> list[Workload]:
 class Kept:
     """The file of a comparison, written anew after each workload; a reader meets a whole one."""
 
-    def __init__(self, records: Path, labels: Mapping[str, str], threads: int) -> None:
+    def __init__(self, records: Path, contenders: Contenders, threads: int, output: Output) -> None:
         records.mkdir(parents=True, exist_ok=True)
         environment = Environment.capture()
         self.path = records / f"peers-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.json"
-        self._labels = labels
+        self._labels = contenders.labels
+        told = ("cpu", "cores", "memory", "caches", "os", "python", "packages")
         self._content = {
-            "environment": environment.id, "cpu": environment.cpu, "packages": dict(environment.packages), "threads": threads,
-            "machine": machine.describe(),
+            "environment": environment.id, **{name: getattr(environment, name) for name in told}, "threads": threads, "output": output,
+            "machine": machine.describe(), "contenders": list(contenders.facts.values()),
         }  # fmt: skip
 
     def keep(self, found: Mapping[str, Comparison], **more: Any) -> None:
@@ -295,7 +332,8 @@ class Kept:
             ]
             for name, comparison in found.items()
         }  # fmt: skip
-        memory = {name: comparison.memory for name, comparison in found.items() if comparison.memory}
+        more["extra_memory"] = {name: comparison.memory for name, comparison in found.items() if comparison.memory}
+        more["cores_busy_elsewhere"] = {name: round(one.busy, 2) for name, one in found.items() if one.busy is not None}
         partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps({**self._content, **more, "turns": turns, "extra_memory": memory}), encoding="utf-8")
+        partial.write_text(json.dumps({**self._content, **more, "turns": turns}), encoding="utf-8")
         partial.replace(self.path)

@@ -7,16 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backends.interface import LAYOUTS
-from benchmarks.results import SPREAD
+from benchmarks.results import BUSY, DRIFT, SPREAD, Result
 from benchmarks.table import SHORT, aligned, seconds_text
 from benchmarks.workloads import WORKLOADS
 
 OURS = "numpy"
 FRAMEWORKS = ("torch", "tensorflow", "jax")
-PLAIN = ("benchmarks.plain:BlockReduce", "benchmarks.plain:WindowView")
+VIEW = "benchmarks.plain:WindowView"
+PLAIN = ("benchmarks.plain:BlockReduce", VIEW)
 AIM, EXPLAIN, MOST, PLAIN_AIM = 1.2, 1.5, 2.5, 5.0
 LARGE, EXTRA = 8 << 20, 0.10
 """Inputs of more bytes may cost no more memory beside the output than this share of them."""
+_NOISES = {
+    "spread": f"the middle half of the ratios spreads over more than {SPREAD:.0%}",
+    "drift": f"the last third of them differs from the first by more than {DRIFT:.0%}",
+    "others": f"others kept more than {BUSY:g} cores busy",
+}
 
 Column = tuple[str, str]
 """(contender, layout)"""
@@ -28,7 +34,7 @@ class Comparison:
 
     `words` say of each that was not timed why; `lost` contenders died or hung. `memory` is NumPy's peak beside its output
     by layout, `bytes` what must move, `input` what of it is read, all in bytes; `bandwidth` is that of a copy of as many,
-    bytes a second.
+    bytes a second; `busy` how many cores others kept busy during the turns, None where nobody says.
     """
 
     turns: dict[Column, list[float | None]] = field(default_factory=dict)
@@ -38,6 +44,12 @@ class Comparison:
     bytes: int = 0
     input: int = 0
     bandwidth: float = 0.0
+    busy: float | None = None
+
+    @property
+    def peers(self) -> list[str]:
+        """Whom NumPy is measured by: all who were timed but itself and plain code."""
+        return list(dict.fromkeys(name for name, _ in self.turns if name != OURS and name not in PLAIN))
 
     def seconds(self, column: Column) -> float:
         """The median turn."""
@@ -57,18 +69,34 @@ class Comparison:
         """Their median."""
         return statistics.median(self.ratios(above, below))
 
-    def against(self, names: Sequence[str]) -> float | None:
-        """NumPy's time over that of the fastest of some contenders, each in its better layout."""
-        ours, theirs = self.fastest((OURS,)), self.fastest(names)
+    @property
+    def against(self) -> float | None:
+        """NumPy's time over that of the fastest of its peers, each in its better layout."""
+        ours, theirs = self.fastest((OURS,)), self.fastest(self.peers)
         return self.ratio(ours, theirs) if ours and theirs else None
 
-    def noisy(self, names: Sequence[str]) -> bool:
-        """Whether the middle half of these ratios spreads as far as that of a timing that counts as noisy."""
-        ours, theirs = self.fastest((OURS,)), self.fastest(names)
-        if not (ours and theirs) or len(values := self.ratios(ours, theirs)) < 4:
-            return False
-        first, middle, third = statistics.quantiles(values, n=4)
-        return (third - first) / middle > SPREAD
+    @property
+    def noise(self) -> list[str]:
+        """Why this ratio is not to be trusted far, by the rule of a timing; empty where nothing speaks against it."""
+        ours, theirs = self.fastest((OURS,)), self.fastest(self.peers)
+        if not (ours and theirs):
+            return []
+        return Result(seconds=tuple(self.ratios(ours, theirs)), facts={"cores_busy_elsewhere": self.busy}).noise
+
+    @property
+    def ratio_text(self) -> str:
+        """The ratio, with a tilde where it is noisy; or why there is none."""
+        if self.against is not None:
+            return f"{'~' if self.noise else ''}{self.against:.2f}"
+        return "no peer" if self.fastest((OURS,)) else f"{_label(OURS)}: {self.status(OURS) or 'not asked'}"
+
+    def status(self, name: str) -> str:
+        """What became of a contender that was not timed, in a word or two: gap, wrong."""
+        return " ".join(sorted({self.words[name, layout].partition(":")[0] for layout in LAYOUTS if (name, layout) in self.words}))
+
+    def failed(self, name: str) -> list[str]:
+        """What went wrong with a contender, by layout; a gap is not wrong."""
+        return [words for layout in LAYOUTS if (words := self.words.get((name, layout), "gap")).partition(":")[0] != "gap"]
 
     def ahead(self, name: str) -> float | None:
         """How many times as long plain code takes as NumPy, in the layout where that is least."""
@@ -94,26 +122,26 @@ class Comparison:
 def verdict(found: Mapping[str, Comparison], labels: Mapping[str, str]) -> list[str]:
     """What the comparison says, in sentences: geometric means of ratios, where they are worst and why, memory, gaps, and noise."""
     lines = []
-    ratios = {name: ratio for name, comparison in found.items() if (ratio := comparison.against(FRAMEWORKS)) is not None}
+    if failed := [name for name, comparison in found.items() if comparison.failed(OURS)]:
+        lines.append(f"{_label(OURS)} itself was wrong or failed on {len(failed)} of {len(found)}: {', '.join(failed)}")
+    ratios = {name: ratio for name, comparison in found.items() if (ratio := comparison.against) is not None}
     if ratios:
         mean = geometric_mean(ratios.values())
-        lines.append(f"NumPy takes {mean:.2f} times as long as the fastest framework, over {len(ratios)} workloads (must be under {AIM})")
+        peers = dict.fromkeys(labels.get(peer, peer) for name in ratios for peer in found[name].peers)
+        whom = f"the fastest of {', '.join(peers)}" if len(peers) > 1 else "".join(peers)
+        lines.append(f"NumPy takes {mean:.2f} times as long as {whom}, over {len(ratios)} workloads (must be under {AIM})")
         over = {name: ratio for name, ratio in sorted(ratios.items(), key=lambda item: -item[1]) if ratio > EXPLAIN}
         lines += [f"  {name}: {ratio:.2f}{f', more than {MOST}' if ratio > MOST else ''}{_because(name)}" for name, ratio in over.items()]
-    for plain in PLAIN:
-        ahead = {name: ratio for name, comparison in found.items() if (ratio := comparison.ahead(plain)) is not None}
-        if ahead:
-            worst = min(ahead, key=ahead.__getitem__)
-            text = f"{_label(plain)} takes {geometric_mean(ahead.values()):.1f} times as long as NumPy, over {len(ahead)} workloads"
-            lines.append(f"{text}, at least {ahead[worst]:.1f} times ({worst}; aim: {PLAIN_AIM:g} everywhere)")
+    lines += [line for plain in PLAIN for line in _ahead(found, plain)]
     extras = {name: extra for name, comparison in found.items() if (extra := comparison.extra) is not None}
     if extras:
         worst = max(extras, key=extras.__getitem__)
         text = f"NumPy needs at most {extras[worst]:.1%} of the input beside its output ({worst})"
         lines.append(f"{text}, over {len(extras)} workloads of more than {LARGE >> 20} MiB (must be at most {EXTRA:.0%})")
-    noisy = [name for name, comparison in found.items() if comparison.noisy(FRAMEWORKS)]
-    if noisy:
-        lines.append(f"noisy: the middle half of the ratios spreads over more than {SPREAD:.0%} on {len(noisy)} of {len(found)}")
+    noises = Counter(why.split()[0] for comparison in found.values() for why in comparison.noise)
+    if noises:
+        why = ", ".join(f"{_NOISES[word]} on {count}" for word, count in noises.items())
+        lines.append(f"noisy: {sum(bool(comparison.noise) for comparison in found.values())} of {len(found)}: {why}")
     gaps: Counter[tuple[str, str]] = Counter()
     for name, comparison in found.items():
         for (who, layout), words in comparison.words.items():
@@ -123,6 +151,20 @@ def verdict(found: Mapping[str, Comparison], labels: Mapping[str, str]) -> list[
             else:
                 lines.append(f"{name}: {_label(labels.get(who, who))} {layout}: {words}")
     return lines + [f"gap: {who}: {message} ({count} cell{'s' * (count > 1)})" for (who, message), count in gaps.items()]
+
+
+def _ahead(found: Mapping[str, Comparison], plain: str) -> Iterable[str]:
+    """How far NumPy is ahead of some plain code: of the window view's maximum and mean apart, since the aim is of the maximum."""
+    ahead = {name: ratio for name, comparison in found.items() if (ratio := comparison.ahead(plain)) is not None}
+    averages = {name for name in ahead if name in WORKLOADS and WORKLOADS[name].spec.reduction.name == "average"}
+    label = _label(plain)
+    several = [(f"{label}(…).max", ahead.keys() - averages, True), (f"{label}(…).mean", averages, False)]
+    for said, names, aimed in several if plain == VIEW else [(label, ahead.keys(), True)]:
+        if not names:
+            continue
+        worst = min(sorted(names), key=ahead.__getitem__)
+        text = f"{said} takes {geometric_mean(ahead[name] for name in names):.1f} times as long as NumPy, over {len(names)} workloads"
+        yield f"{text}, at least {ahead[worst]:.1f} times ({worst}{f'; aim: {PLAIN_AIM:g} everywhere' if aimed else '; no aim'})"
 
 
 def _because(name: str) -> str:
@@ -155,11 +197,8 @@ def table(found: Mapping[str, Comparison], labels: Mapping[str, str]) -> str:
         times = []
         for name in labels:
             best = comparison.fastest((name,))
-            words = {comparison.words.get((name, layout), "").partition(":")[0] for layout in LAYOUTS}
-            times.append(f"{seconds_text(comparison.seconds(best))} {SHORT[best[1]]}" if best else " ".join(sorted(words)).strip())
-        ratio = comparison.against(FRAMEWORKS)
-        mark = "~" if comparison.noisy(FRAMEWORKS) else ""
-        ratios = [f"{mark}{ratio:.2f}" if ratio is not None else ""]
+            times.append(f"{seconds_text(comparison.seconds(best))} {SHORT[best[1]]}" if best else comparison.status(name))
+        ratios = [comparison.ratio_text]
         ratios += ["" if (one := comparison.ahead(name)) is None else f"{one:.2f}" for name in plain]
         shares = ["" if one is None else f"{one:.0%}" for one in (comparison.share, comparison.extra)]
         rows.append([workload, *times, *ratios, *shares])
