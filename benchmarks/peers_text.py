@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backends.interface import LAYOUTS
-from benchmarks.results import BUSY, DRIFT, SPREAD, Result
+from benchmarks.results import Result
 from benchmarks.table import SHORT, aligned, seconds_text
 from benchmarks.workloads import WORKLOADS
+from reports.spread import NOISY_CORES, NOISY_DRIFT, NOISY_IQR
 
 OURS = "numpy"
 FRAMEWORKS = ("torch", "tensorflow", "jax")
@@ -19,9 +20,9 @@ AIM, EXPLAIN, MOST, PLAIN_AIM = 1.2, 1.5, 2.5, 5.0
 LARGE, EXTRA = 8 << 20, 0.10
 """Inputs of more bytes may cost no more memory beside the output than this share of them."""
 _NOISES = {
-    "spread": f"the middle half of the ratios spreads over more than {SPREAD:.0%}",
-    "drift": f"the last third of them differs from the first by more than {DRIFT:.0%}",
-    "others": f"others kept more than {BUSY:g} cores busy",
+    "spread": f"the middle half of the ratios spreads over more than {NOISY_IQR:.0%}",
+    "drifted": f"the later half of them differs from the first by more than {NOISY_DRIFT:.0%}",
+    "others": f"others kept more than {NOISY_CORES:g} cores busy",
 }
 
 Column = tuple[str, str]
@@ -138,7 +139,7 @@ def verdict(found: Mapping[str, Comparison], labels: Mapping[str, str]) -> list[
         worst = max(extras, key=extras.__getitem__)
         text = f"NumPy needs at most {extras[worst]:.1%} of the input beside its output ({worst})"
         lines.append(f"{text}, over {len(extras)} workloads of more than {LARGE >> 20} MiB (must be at most {EXTRA:.0%})")
-    noises = Counter(why.split()[0] for comparison in found.values() for why in comparison.noise)
+    noises = Counter(word for comparison in found.values() for why in comparison.noise for word in _NOISES if word in why)
     if noises:
         why = ", ".join(f"{_NOISES[word]} on {count}" for word, count in noises.items())
         lines.append(f"noisy: {sum(bool(comparison.noise) for comparison in found.values())} of {len(found)}: {why}")

@@ -9,8 +9,8 @@ from benchmarks.measure import TimedOut
 
 STATUSES = ("wrong", "error", "timeout", "memory")
 _MEMORY = re.compile(
-    r"out of memory|(can't|can ?not|could not|failed to|unable to) allocate|alloc(ation)?_?failed|cudaErrorMemoryAllocation|not enough memory"
-    r"|resource_?exhausted|\bOOM\b|bad_alloc",
+    r"out of memory|(can't|can ?not|could not|failed to|unable to) allocate|alloc(ation)?_?failed|cudaErrorMemoryAllocation"
+    r"|not enough memory|resource_?exhausted|\bOOM\b|bad_alloc",
     re.IGNORECASE,
 )
 

@@ -86,7 +86,11 @@ def test_watch_counts_what_this_process_computes():
 
 def test_what_children_compute_is_not_others():
     """A block whose children compute, those that end in it among them, has used their cores: they are nobody else's."""
-    computing = [sys.executable, "-c", "import time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass\nprint(flush=True); input()"]
+    computing = [
+        sys.executable,
+        "-c",
+        "import time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass\nprint(flush=True); input()",
+    ]
     child = subprocess.Popen(computing, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     lasting = subprocess.Popen(computing, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with machine.Watch() as alone, machine.Watch([child.pid, lasting.pid]) as watch:

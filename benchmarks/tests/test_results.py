@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from benchmarks import results
 from benchmarks.results import Result, disagreements, kept, read
 from benchmarks.table import REMARKS, aligned, duration, overhead, seconds_text, table
 from reports import speed, timings
@@ -11,11 +12,18 @@ STEADY = tuple(1e-3 + 1e-6 * (i % 5) for i in range(30))
 FACTS = {
     "address": "numpy", "backend": "numpy", "workload": "resnet50-stem", "layout": "channels_last", "output": "values", "reduction": "max",
     "checksum": "aa", "bytes": 4_000_000, "copy_bandwidth": 8e9, "limit": 5e-4, "limited_by": "copying", "level": "quick",
+    "code": "c0de",
 }  # fmt: skip
 
 
 def result(seconds=STEADY, **facts):
     return Result(seconds=seconds, facts={**FACTS, **facts})
+
+
+@pytest.fixture(autouse=True)
+def same_code(monkeypatch):
+    """The code that is asked now is that of `FACTS`."""
+    monkeypatch.setattr(results, "code_of", lambda address: FACTS["code"])
 
 
 def saved(folder, name, *results):
@@ -61,17 +69,25 @@ def test_reading_skips_what_is_not_ours(tmp_path):
 def test_finished_cells_are_those_of_the_same_run(tmp_path):
     """What was timed at another level is not finished."""
     saved(tmp_path, "bench-1.json", result(), result(workload="vgg16-pool1", level="full"))
-    assert {result.key for result in kept(tmp_path, level="quick")} == {"numpy resnet50-stem channels_last values"}
+    assert {result.key for result in kept(tmp_path, ["numpy"], level="quick")} == {"numpy resnet50-stem channels_last values"}
 
 
 def test_a_device_that_was_timed_in_another_mode_is_finished(tmp_path):
     """What was asked for counts: a device that rotates its buffers when asked warm has been timed, and not for who asks cold."""
     saved(tmp_path, "bench-1.json", result(mode="cold", mode_asked="warm"), result(workload="vgg16-pool1", mode="warm"))
-    assert {result.key for result in kept(tmp_path, mode="warm")} == {
+    assert {result.key for result in kept(tmp_path, ["numpy"], mode="warm")} == {
         "numpy resnet50-stem channels_last values",
         "numpy vgg16-pool1 channels_last values",
     }
-    assert kept(tmp_path, mode="cold") == []
+    assert kept(tmp_path, ["numpy"], mode="cold") == []
+
+
+def test_a_timing_of_other_code_is_not_finished(tmp_path, monkeypatch):
+    """What another version of the code took is none of this one's timings, nor what nobody said the code of."""
+    saved(tmp_path, "bench-1.json", result(), result(workload="vgg16-pool1", code=""))
+    assert [one.facts["workload"] for one in kept(tmp_path, ["numpy"])] == ["resnet50-stem"]
+    monkeypatch.setattr(results, "code_of", lambda address: "beef")
+    assert kept(tmp_path, ["numpy"]) == []
 
 
 def test_answers_that_differ_are_named():

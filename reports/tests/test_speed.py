@@ -99,7 +99,7 @@ def test_a_time_on_more_cores_than_threads_is_told(tmp_path):
     (tmp_path / "bench-1.json").write_text(json.dumps(content))
     told = speed.told(timings.read([tmp_path / "bench-1.json"], {}).timings, samples.HERE)
     remarks = [remark for block in told.blocks for entry in block.entries for remark in entry.remarks]
-    assert remarks == ["it computed on 1.9 cores where 1 thread was asked for"]
+    assert remarks.count("it computed on 1.9 cores where 1 thread was asked for") == 1
     assert any(warning.startswith("1 of 16 timings were not of what their setting says") for warning in told.warnings)
 
 
