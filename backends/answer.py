@@ -10,6 +10,7 @@ import numpy as np
 from backends.interface import Backend, Case
 
 STAGES = ("bind", "call", "fetch")
+HELD = "the last answer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class Answer:
 
     `array` is None where `fetch` returned something that is not an array of numbers; `returned` and
     `native` name the types of what `fetch` and the call before it returned. `wrote` names what
-    changed under the backend's hands: "x", "cotangent", or "around x": memory beside its elements.
+    changed under the backend's hands: "x", "cotangent", or "around x": memory beside its elements; and `HELD`, the answer before.
     `printed` and `logged` are what went to standard output and standard error, whoever wrote it, and
     `warned` Python's warnings.
     """
@@ -39,7 +40,9 @@ class Answer:
     @property
     def faults(self) -> tuple[str, ...]:
         """What no backend may do, a sentence each; whether the numbers are right is not asked here."""
-        found = [f"it wrote to its input: {name} has changed" for name in self.wrote]
+        found = [f"it wrote to its input: {name} has changed" for name in self.wrote if name != HELD]
+        if HELD in self.wrote:
+            found.append("it wrote to an array that it had returned: the answer to the question before this one has changed")
         if self.array is None or self.returned != "numpy.ndarray":
             found.append(f"fetch returned {self.returned}: expected a NumPy array in this machine's memory")
         elif not self.array.flags.writeable:
@@ -57,10 +60,27 @@ class Raised(Exception):
         self.stage = stage
 
 
-def observe(backend: Backend, case: Case, memory: Mapping[str, np.ndarray] | None = None) -> Answer:
+class Held:
+    """The last answer, as a caller holds it: what was returned is his, and no later call may write to it."""
+
+    def __init__(self) -> None:
+        self._array: np.ndarray | None = None
+        self._was = b""
+
+    def changed(self) -> bool:
+        """Whether it has."""
+        return self._array is not None and self._array.tobytes() != self._was
+
+    def hold(self, array: np.ndarray | None) -> None:
+        """Hold another one from now on."""
+        self._array, self._was = array, b"" if array is None else array.tobytes()
+
+
+def observe(backend: Backend, case: Case, memory: Mapping[str, np.ndarray] | None = None, held: Held | None = None) -> Answer:
     """Ask a backend one case, and report. What it prints is for others to catch.
 
-    `memory` has, for "x" and "cotangent", the bytes that they lie in, with what is around them.
+    `memory` has, for "x" and "cotangent", the bytes that they lie in, with what is around them; `held` the answer to the
+    question before, which is replaced.
 
     Raises:
         Raised: the backend did.
@@ -84,6 +104,9 @@ def observe(backend: Backend, case: Case, memory: Mapping[str, np.ndarray] | Non
     for name, whole in watched.items():
         if whole.tobytes() != before[name]:
             wrote += [name] if memory is None else _changes(name, inputs[name], whole, before[name])
+    if held is not None:
+        wrote += [HELD] if held.changed() else []
+        held.hold(array)
     return Answer(
         array=array,
         returned=type_name(value),

@@ -119,6 +119,7 @@ class Servant:
         self.channel = channel
         self.held: dict[int, Any] = {}
         self.handles = itertools.count()
+        self.last = answer.Held()
 
     def serve(self) -> None:
         """Answer until the other side hangs up.
@@ -160,7 +161,7 @@ class Servant:
         case = wire.case_from(header["case"], arrays)
         if header["heed_gap"] and (gap := self.backend.gap(case)):
             raise interface.Unsupported(f"{self.backend.name}: {gap}")
-        seen = answer.observe(self.backend, case, memory)
+        seen = answer.observe(self.backend, case, memory, self.last)
         facts = {"returned": seen.returned, "native": seen.native, "warned": seen.warned, "wrote": seen.wrote}
         return facts, _travelling(seen.array)
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, reject, settings
-from hypothesis.errors import Unsatisfiable
+from hypothesis.errors import Flaky, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from backends import text
@@ -206,6 +206,11 @@ class Trial:
             message = str(error)
             if self.failed:
                 self._record(*self.failed)
+        except Flaky:
+            if not self.failed:
+                raise
+            message = f"{self._explain(*self.failed)}\n\nAsked once more it held: the answer depends on what was asked before."
+            self._record(*self.failed)
         finally:
             tally = self.backend.tally
             if status == "passed" and not tally.compared:

@@ -7,7 +7,7 @@ description then names it. The rows are in files by what goes wrong.
 
 import itertools
 
-from properties import mutants_memory, mutants_missed, mutants_numbers, mutants_paths, mutants_sizes, mutants_windows
+from properties import mutants_combined, mutants_memory, mutants_missed, mutants_numbers, mutants_paths, mutants_sizes, mutants_windows
 from properties.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = tuple(
@@ -18,5 +18,6 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         mutants_paths.ROWS,
         mutants_sizes.ROWS,
         mutants_missed.ROWS,
+        mutants_combined.ROWS,
     )
 )

@@ -11,7 +11,7 @@ from backends.spec import Average, Lp, Max, PoolSpec, Reduction
 from properties.strategies import DTYPES, askable, draw_reduction, number, one_of
 
 SIMPLE: dict[str, Reduction] = {"max": Max(), "average": Average(), "lp": Lp(p=2)}
-DIVISORS = (None, 3, None, -2, None, 1000, None, 257, None, 70_001, None, 2**24 + 1, None, 2**32 + 3)
+DIVISORS = (None, 3, None, -2, None, 4, None, 1000, None, 64, None, 257, None, 70_001, None, 2**24 + 1, None, 2**32 + 3)
 """None as often as not; past what a byte holds, what bfloat16 holds exactly, float16 at all, float32 exactly, and what 32 bits hold."""
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from backends import compare, oracle
-from backends.interface import LAYOUTS, Case
-from backends.spec import SAME, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding, Windows
+from backends.interface import LAYOUTS, Case, dtype_named
+from backends.spec import SAME, Adaptive, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding, Windows
 
 
 def assert_agree(case: Case, first: np.ndarray, second: np.ndarray, what: str) -> None:
@@ -68,7 +68,9 @@ def one_apart(case: Case) -> list[Case]:
     """Cases of one input shape that differ in one attribute: option, size, reduction, output, type, layout or values."""
     specs = [PoolSpec(reduction=one, windows=case.spec.windows) for one in _other_reductions(case)]
     specs += [PoolSpec(reduction=_without_padding(case.spec.reduction, one), windows=one) for one in _other_windows(case)]
-    found = [asked_of(spec, case) for spec in specs if _is_valid(spec, case)]
+    found = [asked_of(spec, case) for spec in specs if fits(spec, case.spatial)]
+    found += [larger for axis in range(case.x.ndim) if (larger := _larger(case, axis)) is not None]
+    found += [part(case, slice(0, 0), slice(None))] if case.x.shape[0] else []
     found.append(case.replace(layout=LAYOUTS[1 - LAYOUTS.index(case.layout)]))
     found += [case.replace(x=plain(case.x[..., ::-1])), *_of_other_types(case)]
     if case.cotangent is not None:
@@ -87,15 +89,19 @@ def _other_reductions(case: Case) -> list[Reduction]:
         return [
             replace(reduction, count_include_pad=not reduction.count_include_pad),
             replace(reduction, divisor=5 if reduction.divisor is None else None),
+            *([] if reduction.divisor is None else [replace(reduction, divisor=reduction.divisor + (4 if reduction.divisor > 0 else -4))]),
             Max(),
         ]
     if isinstance(reduction, Lp):
-        return [replace(reduction, p=1.0 if reduction.p == 2 else 2.0), Max()]
+        return [replace(reduction, p=1.0 if reduction.p == 2 else 2.0), replace(reduction, p=reduction.p + 1), Max()]
     return [Average()] if floats and case.output != "indices" else []
 
 
 def _other_windows(case: Case) -> list[Windows]:
     windows = case.spec.windows
+    if isinstance(windows, Adaptive):
+        more = [_one_more(windows.output_size, axis) for axis in range(len(windows.output_size))]
+        return [Adaptive(output_size=size) for size in more]
     if not isinstance(windows, Sliding):
         return []
     found: list[Windows] = []
@@ -105,13 +111,39 @@ def _other_windows(case: Case) -> list[Windows]:
         found.append(replace(windows, ceil_mode=not windows.ceil_mode))
         if isinstance(windows.padding, tuple):
             found.append(replace(windows, padding=tuple((after, before) for before, after in windows.padding)))
-    found += [
-        replace(windows, kernel=(*windows.kernel[:-1], windows.kernel[-1] + 1)),
-        replace(windows, stride=(*windows.stride[:-1], windows.stride[-1] + 1)),
-        replace(windows, dilation=(*windows.dilation[:-1], 1 if windows.dilation[-1] > 1 else 2)),
-        Global(),
-    ]
+            found.append(replace(windows, padding=tuple((max(before - 1, 0), after) for before, after in windows.padding)))
+    for axis in {0, windows.rank - 1}:
+        found.append(replace(windows, kernel=_one_more(windows.kernel, axis)))
+        found.append(replace(windows, stride=_one_more(windows.stride, axis)))
+        other = [1 if here == axis and step > 1 else step + (here == axis) for here, step in enumerate(windows.dilation)]
+        found.append(replace(windows, dilation=tuple(other)))
+    found.append(Global())
     return [one for one in found if one != windows]
+
+
+def fits(spec: PoolSpec, spatial: Sequence[int]) -> bool:
+    """Whether the definition takes a spec over a spatial shape."""
+    try:
+        spec.check(spatial)
+    except ValueError:
+        return False
+    return True
+
+
+def _one_more(sizes: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return tuple(size + (here == axis) for here, size in enumerate(sizes))
+
+
+def _larger(case: Case, axis: int) -> Case | None:
+    """The case with twice the samples, or with one channel, row or column more; None where the windows do not fit that."""
+    shape = list(case.x.shape)
+    shape[axis] += shape[0] if axis == 0 else 1
+    if not fits(case.spec, tuple(shape[2:])):
+        return None
+    cotangent = None
+    if case.cotangent is not None:
+        cotangent = np.resize(case.cotangent, (*shape[:2], *case.spec.output_shape(tuple(shape[2:]))))
+    return case.replace(x=np.resize(case.x, shape), cotangent=cotangent)
 
 
 def _without_padding(reduction: Reduction, windows: Windows) -> Reduction:
@@ -120,12 +152,15 @@ def _without_padding(reduction: Reduction, windows: Windows) -> Reduction:
 
 
 def _of_other_types(case: Case) -> list[Case]:
-    """The case in another float type, or its bits as the integers of the same size with a sign, or without."""
+    """The case in another float type, and its bits in the other half type, or in the integers of the same size with a sign, or without."""
     if case.x.dtype.kind in "iu":
         return [case.replace(x=plain(case.x).view(f"{'u' if case.x.dtype.kind == 'i' else 'i'}{case.x.dtype.itemsize}"))]
     kind = np.dtype("float32" if case.x.dtype != np.float32 else "float64")
     cotangent = None if case.cotangent is None else case.cotangent.astype(kind)
-    return [case.replace(x=case.x.astype(kind), cotangent=cotangent)]
+    found = [case.replace(x=case.x.astype(kind), cotangent=cotangent)]
+    if case.x.dtype.name in compare.HALF and case.cotangent is None:
+        found.append(case.replace(x=plain(case.x).view(dtype_named(compare.HALF[1 - compare.HALF.index(case.x.dtype.name)]))))
+    return found
 
 
 def asked_of(spec: PoolSpec, case: Case) -> Case:
@@ -133,14 +168,6 @@ def asked_of(spec: PoolSpec, case: Case) -> Case:
     if case.cotangent is None:
         return case.replace(spec=spec)
     return case.replace(spec=spec, cotangent=np.resize(case.cotangent, (*case.x.shape[:2], *spec.output_shape(case.spatial))))
-
-
-def _is_valid(spec: PoolSpec, case: Case) -> bool:
-    try:
-        spec.check(case.spatial)
-    except ValueError:
-        return False
-    return True
 
 
 def permute(spec: PoolSpec, order: Sequence[int]) -> PoolSpec:

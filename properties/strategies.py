@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from backends.interface import LAYOUTS, OUTPUTS, REDUCTIONS, WINDOWS, Backend, Capabilities, Case, dtype_named
 from backends.spec import SAME, Adaptive, Average, Global, Lp, Max, PoolSpec, Reduction, Sliding, Windows
-from properties.arranging import MEMORY, arranged
+from properties.arranging import USUAL, arranged
 
 MOST_TAPS = 4000
 """How many taps all windows of a drawn case may have: bounds the oracle's work at a few milliseconds."""
@@ -29,7 +29,10 @@ STACK = 6
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
 PALETTES = ("whole", "fractions", "special", "extreme")
-ORDERS = (2.0, 1.0, 3.0, 1.5, 2.5, 4.0, 7.0, 12.0, 1.25, 33.0, 5.0, 6.0, 2.125, 1.099609375)
+ORDERS = (
+    *(2.0, 1.0, 3.0, 1.5, 2.5, 4.0, 7.0, 12.0, 1.25, 33.0, 5.0, 6.0, 2.125, 1.099609375),
+    *(8.0, 3.5, 10.0, 1.03125, 15.0, 64.0, 9.0, 4.75, 2.96875, 11.0, 14.0, 24.0),
+)
 """Orders of the Lp norm: even, odd, fractional, high, near another; each exact in float16, so that no adapter rounds it."""
 STEEP = 7
 BATCHES = (1, 2, 3) * 6 + (1, 0, 4, 5, 6, 7)
@@ -131,6 +134,16 @@ LAYERS: tuple[Layer, ...] = (
     (13, 1, 6, False),
     (2, 2, 0, True),
     (7, 1, 0, False),
+    (3, 3, 0, False),
+    (2, 1, 0, False),
+    (4, 4, 0, False),
+    (8, 8, 0, False),
+    (8, 1, 0, False),
+    (4, 2, 1, False),
+    (5, 2, 2, False),
+    (5, 1, 2, False),
+    (9, 1, 4, False),
+    (1, 2, 0, False),
 )
 """Windows of real networks, for which kernels have paths of their own: (kernel, stride, padding, ceil mode)."""
 
@@ -286,7 +299,7 @@ def cases(
     layouts: Collection[str] = LAYOUTS,
     palettes: Collection[str] = PALETTES,
     ndims: Collection[int] = (1, 2, 3),
-    memory: Collection[str] = MEMORY,
+    memory: Collection[str] = USUAL,
     batches: Collection[int] = BATCHES,
     channels: Collection[int] = CHANNELS,
 ) -> Case:

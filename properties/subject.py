@@ -13,7 +13,7 @@ import numpy as np
 
 import backends
 from backends import UnknownBackend, oracle, text
-from backends.answer import Raised, observe
+from backends.answer import Held, Raised, observe
 from backends.compare import Nonconformity, assert_shaped, is_vacuous
 from backends.interface import Backend, Case, Native, Unsupported, missing, padding_kind, refusal
 from backends.process import Remote, RemoteError, RemoteFailure, TimedOut
@@ -72,6 +72,7 @@ class Subject:
         self.last: Mended | None = None
         self.vacuous = False
         self.slowest = 0.0
+        self._held = Held()
 
     @property
     def name(self) -> str:
@@ -141,7 +142,10 @@ class Subject:
             raise Unsupported(reason)
         started = time.perf_counter()
         try:
-            answer = self.backend.ask(case, heed_gap=True) if isinstance(self.backend, Remote) else observe(self.backend, case)
+            if isinstance(self.backend, Remote):
+                answer = self.backend.ask(case, heed_gap=True)
+            else:
+                answer = observe(self.backend, case, held=self._held)
             self.slowest = max(self.slowest, time.perf_counter() - started)
         except (Unsupported, MemoryError):
             raise

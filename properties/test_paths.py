@@ -24,8 +24,10 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC"
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 
-FEW = 3
+FEW = 4
 """How many neighbours of a case are asked, before and after it; which, its text decides."""
+OFTEN = 4
+"""How often the same question is asked: what is kept may be used from the third time on."""
 
 
 @law(reductions={"max"}, outputs={"indices"})
@@ -59,7 +61,7 @@ def test_alone_or_in_a_batch(backend, case):
     assert_agree(last, backend.ask(last), together[-1:, -1:], "in a batch")
 
 
-@law(windows={"sliding"}, batches=(1,), channels=(1, 2), palettes=("whole", "fractions"), most_taps=500, examples=2)
+@law(windows={"sliding", "adaptive"}, batches=(1,), channels=(1, 2), palettes=("whole", "fractions"), most_taps=500, examples=3)
 def test_one_attribute_apart(backend, case):
     """A case is answered right after others that differ from it in one attribute alone, and so are they: nothing is kept that should not be."""
     others = [other for other in one_apart(case) if backend.can(other)]
@@ -75,8 +77,8 @@ def test_one_attribute_apart(backend, case):
 @law(examples=0.5)
 def test_again(backend, case):
     """The same question gets the same bits."""
-    first, second = backend.answers(case, case)
-    assert same_bits(first, second)
+    first, *others = backend.answers(*(case,) * OFTEN)
+    assert all(same_bits(first, other) for other in others)
 
 
 @law(outputs={"values"}, batches=(2, 3), palettes=("whole", "special"))

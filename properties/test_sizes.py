@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from backends.compare import assert_conforms
-from backends.interface import LAYOUTS, OUTPUTS, Backend, Capabilities, Case, Output
-from backends.spec import SAME, Adaptive, Average, PoolSpec, Sliding
-from properties.arranging import MEMORY, arranged
+from backends.interface import LAYOUTS, OUTPUTS, WINDOWS, Backend, Capabilities, Case, Layout, Output
+from backends.spec import SAME, Adaptive, Average, Global, PoolSpec, Sliding
+from properties.arranging import USUAL, arranged
 from properties.laws import law
 from properties.posing import SIMPLE, fitting, placed, posed, setting
 from properties.strategies import (
@@ -27,6 +27,7 @@ from properties.strategies import (
     scrambled,
 )
 
+FLOATS = ("float32", "float64", "float16", "bfloat16")
 WIDTHS = (8, 7, 9, 16, 17, 15, 32, 33, 31, 64, 65, 63, 129, 127)
 """Sizes on either side of the vector widths of current processors."""
 WIDE = (8, 5, 16, 7, 32, 9, 15, 17, 31, 33, 12, 24, 40, 63, 64, 65)
@@ -60,7 +61,7 @@ def odd_widths(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "averag
     spec = PoolSpec(reduction=fitting(draw, reduction, can), windows=windows)
     shape = (1, width if in_channels else draw(number(1, 2)), *on_axis(size, 2))
     x = placed(draw, draw_array(draw, shape, dtype, PALETTES), spec)
-    return posed(draw, spec, arranged(x, draw(one_of(MEMORY))), layout, output)
+    return posed(draw, spec, arranged(x, draw(one_of(USUAL))), layout, output)
 
 
 @law(draw=odd_widths, windows={"sliding"}, examples=4)
@@ -95,12 +96,106 @@ def wide_windows(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "aver
     )
     spec = PoolSpec(reduction=fitting(draw, reduction, can), windows=windows)
     x = draw_array(draw, (1, draw(number(1, 3)), *on_axis(size, 2)), dtype, PALETTES)
-    return posed(draw, spec, arranged(placed(draw, x, spec), draw(one_of(MEMORY))), layout, output)
+    return posed(draw, spec, arranged(placed(draw, x, spec), draw(one_of(USUAL))), layout, output)
 
 
 @law(draw=wide_windows, windows={"sliding"}, examples=4)
 def test_wide_windows(backend, case):
     """Windows of every width up to 65 conform, whatever way a kernel takes for wide ones."""
+    assert_conforms(case, backend.ask(case))
+
+
+SIDES: Mapping[int, tuple[tuple[int, ...], ...]] = {
+    1: ((600,), (129,), (257,)),
+    2: ((34, 37), (19, 40), (66, 18)),
+    3: ((9, 17, 10), (11, 9, 18)),
+}
+"""Maps that are larger on each axis than what kernels compute at once."""
+SAMPLES, LANES = (9, 17, 33), (129, 65, 257, 33)
+STEPS = ((2, 1), (3, 2), (3, 1), (2, 2), (1, 1), (3, 3), (4, 2))
+MOST_WORK = 6000
+
+
+def large_extents(
+    backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_
+) -> st.SearchStrategy[Case]:
+    """Windows of every kind over many samples, many channels, or a map that is large on each axis.
+
+    Each case follows from its number alone, so that of every reduction, output, type, layout and kind of window each is asked.
+    """
+    able = askable(backend, reductions_=reductions_, outputs=outputs, dtypes=dtypes)
+    asked = tuple(
+        (name, output, dtype, layout, kind, what)
+        for what in ("samples", "channels", "map")
+        for name, can in able.items()
+        for kind in WINDOWS
+        for output in OUTPUTS
+        for dtype in DTYPES
+        for layout in LAYOUTS
+        if kind in can.windows and output in can.outputs and output in outputs and layout in can.layouts
+        if dtype in can.dtypes and dtype in dtypes and ("int" not in dtype or output != "gradient")
+    )  # fmt: skip
+    return number(0, len(asked) - 1).map(lambda place: large_extent(place, *asked[place], able))
+
+
+def large_extent(
+    place: int, name: str, output: Output, dtype: str, layout: Layout, kind: str, what: str, able: Mapping[str, Capabilities]
+) -> Case:
+    """The case of a number: what is not given varies with it."""
+    can = able[name]
+    rank = [n for n in (2, 1, 3) if n in can.ndims]
+    ndim = rank[place % len(rank)]
+    kernel, stride = STEPS[place % len(STEPS)]
+    samples, channels = 1 + place % 2, 1 + place % 3
+    # Few windows, where there are many samples or channels: the oracle's work is their product.
+    reach = 2 * kernel - 1 if place % 6 == 5 else kernel
+    spatial = (reach + 1, reach, reach + 2)[-ndim:] if kind == "sliding" else (3, 4, 5)[:ndim]
+    if what == "map":
+        spatial, samples = SIDES[ndim][place % len(SIDES[ndim])], 1
+    elif what == "samples":
+        samples = SAMPLES[place % len(SAMPLES)]
+    else:
+        channels = LANES[place % len(LANES)] if name != "lp" else (65, 33)[place % 2]
+    windows = {
+        "sliding": sliding_by(place, can, ndim, kernel, stride),
+        "adaptive": Adaptive(output_size=(((9 + place % 8) // (2 if ndim == 3 else 1)) if what == "map" else 2 + place % 2,) * ndim),
+        "global": Global(),
+    }[kind]
+    reduction = SIMPLE[name]
+    if isinstance(reduction, Average) and kind == "sliding":
+        reduction = Average(
+            count_include_pad=can.count_include_pad and place % 5 == 1, divisor=7 if can.divisor and place % 4 == 1 else None
+        )
+    spec = PoolSpec(reduction=reduction, windows=windows)
+    most = max(1, MOST_WORK // (4 if name == "lp" else 1) // count_along(spec, spatial))
+    samples, channels = (
+        (samples, min(channels, max(1, most // samples))) if what == "samples" else (min(samples, max(1, most // channels)), channels)
+    )
+    x = scrambled((samples, channels, *spatial), dtype, 1 + place * 37 % 250)
+    if dtype in FLOATS and what != "map" and place % 3 == 1:
+        # One in each plane, each at another place: whoever drops it in some lanes shows.
+        planes = x.reshape(samples * channels, -1)
+        planes[np.arange(len(planes)), np.arange(len(planes)) % planes.shape[1]] = np.nan
+    cotangent = None
+    if output == "gradient":
+        cotangent = scrambled((samples, channels, *spec.output_shape(spatial)), dtype, 1 + place * 41 % 250)
+    return Case(spec=spec, x=arranged(x, USUAL[place % len(USUAL)]), layout=layout, output=output, cotangent=cotangent)
+
+
+def sliding_by(place: int, can: Capabilities, ndim: int, kernel: int, stride: int) -> Sliding:
+    """Sliding windows of a number, with whatever padding, dilation and rounding a backend takes."""
+    kinds = [kind for kind in ("valid", "symmetric", "same_upper", "asymmetric", "symmetric", "same_lower") if kind in can.paddings]
+    kind, pad = kinds[place // 2 % len(kinds)] if kinds else "valid", kernel // 2
+    pairs = {"symmetric": ((pad, pad),) * ndim, "asymmetric": ((pad, 0),) * ndim}
+    dilation = 2 if can.dilation and place % 6 == 5 else 1
+    padding: Any = pairs.get(kind, kind) if pad or kind in SAME else "valid"
+    ceil_mode = can.ceil_mode and kind not in SAME and place % 3 == 2
+    return Sliding(kernel=(kernel,) * ndim, stride=(stride,) * ndim, dilation=(dilation,) * ndim, padding=padding, ceil_mode=ceil_mode)
+
+
+@law(draw=large_extents, most_taps=100_000, examples=8)
+def test_large_extents(backend, case):
+    """However many samples and channels there are, and however large a map is on each axis, every window is found."""
     assert_conforms(case, backend.ask(case))
 
 
@@ -153,7 +248,7 @@ def real_layer(
     return Case(spec=spec, x=x, layout=layouts[place % len(layouts)], output=output, cotangent=cotangent)
 
 
-@law(draw=real_layers, windows={"sliding"}, examples=6)
+@law(draw=real_layers, windows={"sliding"}, examples=8)
 def test_real_layers(backend, case):
     """The windows of real networks conform on maps of any width: kernels have paths of their own for them."""
     assert_conforms(case, backend.ask(case))
@@ -172,18 +267,26 @@ ROUNDED = tuple((bins, size) for bins in range(4, 65) for size in range(4, 129) 
 
 @st.composite
 def many_bins(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYPES, outputs=OUTPUTS, **_) -> Case:
-    """Up to 64 adaptive bins on one axis, over distinct numbers."""
+    """Up to 100 adaptive bins on one axis, or twenty on both, over distinct numbers."""
     reduction, can, output, dtype, layout = setting(draw, backend, tuple(reductions_), tuple(outputs), tuple(dtypes), "adaptive")
     ndim = draw(one_of(tuple(n for n in (1, 2, 3) if n in can.ndims)))
     axis = draw(number(0, ndim - 1))
     bins, spatial = [draw(number(1, 2)) for _ in range(ndim)], [draw(number(2, 3)) for _ in range(ndim)]
-    bins[axis], spatial[axis] = draw(one_of(ROUNDED)) if draw(one_of((False, True))) else (draw(number(4, 64)), draw(number(4, 128)))
+    sizes = draw(one_of(("rounded", "many", "both", "long")))
+    if sizes == "both" and ndim == 2:
+        bins, spatial = [draw(number(7, 20)) for _ in bins], [draw(number(7, 24)) for _ in bins]
+    elif sizes == "rounded":
+        bins[axis], spatial[axis] = draw(one_of(ROUNDED))
+    elif sizes == "long":
+        bins[axis], spatial[axis] = draw(number(2, 100)), draw(number(129, 700))
+    else:
+        bins[axis], spatial[axis] = draw(number(4, 64)), draw(number(4, 128))
     spec = PoolSpec(reduction=draw_reduction(draw, reduction.name, can, sliding=False), windows=Adaptive(output_size=tuple(bins)))
     x = scrambled((1, draw(number(1, 3)), *spatial), dtype, draw(number(1, 250)))
     return posed(draw, spec, x, layout, output)
 
 
-@law(draw=many_bins, windows={"adaptive"}, examples=2)
+@law(draw=many_bins, windows={"adaptive"}, examples=3)
 def test_many_bins(backend, case):
     """However many adaptive bins an axis has, each begins and ends where whole numbers say."""
     assert_conforms(case, backend.ask(case))

@@ -30,11 +30,16 @@ def one_in_channels(
     channels = draw(number(1, 33))
     # Windows of three and five taps have a last one that pairs and vectors leave over.
     kernel = draw(one_of((2, 2, 3, 5) if ndim == 1 else (2, 2, 3)))
-    spatial = tuple(kernel + draw(number(0, 2)) for _ in range(ndim))
+    # Between the taps of a dilated window, and beside a padded one, lies what it does not read, and what may not hurt it.
+    dilation = draw(one_of((1, 2))) if can.dilation else 1
+    pad = draw(number(0, 1)) if "symmetric" in can.paddings else 0
+    spatial = tuple(dilation * (kernel - 1) + 1 + draw(number(0, 2)) for _ in range(ndim))
     x = np.resize(np.arange(1.0, 12.0), (1, channels, *spatial)) * draw(one_of((1, -1)))
     hurting = draw(one_of((np.nan, np.inf, -np.inf)))
     x.reshape(-1)[draw(number(0, x.size - 1))] = hurting
-    spec = PoolSpec(reduction=reduction, windows=Sliding(kernel=(kernel,) * ndim, stride=(draw(number(1, 2)),) * ndim))
+    padding = ((pad, pad),) * ndim if pad else "valid"
+    sliding = Sliding(kernel=(kernel,) * ndim, stride=(draw(number(1, 2)),) * ndim, dilation=(dilation,) * ndim, padding=padding)
+    spec = PoolSpec(reduction=reduction, windows=sliding)
     return posed(draw, spec, x.astype(dtype_named(dtype)), layout, output)
 
 

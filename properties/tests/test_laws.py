@@ -99,6 +99,7 @@ def test_misbehaviour_is_survived(name: str, says: str) -> None:
         ("DiesOnThreads", "one_thread_or_more", "signal:SIGBUS"),
         ("FailsBesides", "static_shape", "a shape that is inferred without computing: RuntimeError"),
         ("FetchRaises", "large_arrays", "RuntimeError in fetch: the device is gone"),
+        ("Reuses", "values", "it wrote to an array that it had returned"),
     ],
 )
 def test_misbehaviour_ends_any_law_alike(tmp_path: Path, name: str, law: str, says: str) -> None:
@@ -113,6 +114,18 @@ def test_misbehaviour_ends_any_law_alike(tmp_path: Path, name: str, law: str, sa
     loaded = load(tmp_path)
     assert says in loaded.tallies[-1].message
     assert says in loaded.observations[-1].message
+
+
+@pytest.mark.parametrize(
+    "stranger, says", [(strangers.WrongOnce, "off by 1"), (strangers.Reuses, "it wrote to an array that it had returned")]
+)
+def test_what_fails_once_is_told_with_its_case(tmp_path: Path, stranger, says: str) -> None:
+    """A failure that is gone when the case is asked again breaks the law all the same, with the line that asks it, and says that it went."""
+    with Writer(tmp_path) as records, pytest.raises(pytest.fail.Exception) as raised:
+        trial(stranger(), records=records).all()
+    assert says in str(raised.value) and "python -m properties 'values: " in str(raised.value)
+    assert "the answer depends on what was asked before" in str(raised.value)
+    assert load(tmp_path).tallies[-1].status == "failed"
 
 
 def test_nothing_compared_is_not_run(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backends.interface import LAYOUTS, OUTPUTS, missing, same_bits
-from properties.arranging import EXPANDED, MEMORY, arranged
+from properties.arranging import EXPANDED, MEMORY, REPEATED, arranged
 from properties.mutable import Steps
 from properties.strategies import DTYPES, PALETTES, STACK, cases, count_taps, palette, scrambled, tile
 from properties.subject import question
@@ -93,7 +93,7 @@ def test_cases_cover_the_question_space() -> None:
     assert sum(valid) > 0.9 * len(valid)
 
 
-@pytest.mark.parametrize("memory", [memory for memory in MEMORY if memory not in EXPANDED])
+@pytest.mark.parametrize("memory", [memory for memory in MEMORY if memory not in {*EXPANDED, *REPEATED}])
 def test_arranged_keeps_the_elements(memory: str) -> None:
     """However an array lies in memory, its elements are the same."""
     array = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
