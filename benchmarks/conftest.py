@@ -242,7 +242,7 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     rate = machine.comparison_rate(threads)
     far = machine.copy_bandwidth(8 * machine.last_level_cache(), threads)
-    machine_info["poolproof"] = {**machine.describe(), "comparisons a second": rate, "copy bandwidth of memory": far}
+    machine_info["poolproof"] = {**machine.describe(), "comparisons a second": rate or "unknown", "copy bandwidth of memory": far}
 
 
 def _save(config: pytest.Config, shared: Session) -> None:

@@ -26,6 +26,8 @@ PINS = (
 """Each means threads of one operation to somebody: OpenMP and BLAS libraries, TensorFlow, XLA (NPROC), our NumPy backend."""
 FALLBACK_CACHE = 32 << 20
 """Bytes of last-level cache where the system does not say."""
+ATTEMPTS, LONGER = 5, 1.1
+"""How often a rate is measured before it is called unknown, and by which factor an array five times as long takes longer at least."""
 
 
 class Refused(Exception):
@@ -158,24 +160,29 @@ def copy_bandwidth(nbytes: int, threads: int, seconds: float = 0.02) -> float:
 def comparison_rate(threads: int, seconds: float = 0.02) -> float:
     """Comparisons a second of float32 numbers that stay in the first cache, on so many threads.
 
-    What a longer array takes more than a shorter one, so that what a call costs by itself does not count.
+    What a longer array takes more than a shorter one, so that what a call costs by itself does not count. 0 for unknown: other
+    work on the machine hid that difference every time.
     """
-    times = []
-    for size in (1024, 5120):
-        a, b = np.ones(size, np.float32), np.zeros(size, np.float32)
-        times.append(1 / _rate(functools.partial(np.maximum, a, b, out=b), 1, seconds / 2))
-    return threads * 4096 / max(times[1] - times[0], 1e-9)
+    for _ in range(ATTEMPTS):
+        times = []
+        for size in (1024, 5120):
+            a, b = np.ones(size, np.float32), np.zeros(size, np.float32)
+            times.append(1 / _rate(functools.partial(np.maximum, a, b, out=b), 1, seconds / 2))
+        if times[1] > LONGER * times[0]:
+            return threads * 4096 / (times[1] - times[0])
+    return 0.0
 
 
 def limit(nbytes: int, compared: int, bandwidth: float, rate: float) -> tuple[float, str]:
     """(seconds, "copying" or "arithmetic"): the least that a pooling can take, and what it is spent on.
 
     It must move `nbytes` at the `bandwidth` of a copy, and compare or add each element once: `compared` bytes of them
-    at `rate` float32 a second, since a vector holds twice as many of half the size. (0, "") where no bandwidth is known.
+    at `rate` float32 a second, since a vector holds twice as many of half the size. (0, "") where no bandwidth is known;
+    where no rate is, copying alone counts.
     """
     if not bandwidth:
         return 0.0, ""
-    copying, arithmetic = nbytes / bandwidth, compared / 4 / rate
+    copying, arithmetic = nbytes / bandwidth, compared / 4 / rate if rate else 0.0
     return (copying, "copying") if copying >= arithmetic else (arithmetic, "arithmetic")
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from backends.interface import Backend, Case
-from backends.spec import Max
+from backends.spec import Lp, Max
 from backends.timing import WARM_CALLS, elsewhere
 from benchmarks import devices, machine
 from benchmarks.cells import Cell, Effort
@@ -288,13 +288,15 @@ class Timing:
         return True
 
     def _reachable(self, moved: int) -> tuple[float, float]:
-        """(bytes a second of a copy, comparisons a second) where it computes; 0 bytes for a device whose adapter offers no copy."""
+        """(bytes a second of a copy, comparisons a second) where it computes; 0 for what is not known there."""
         if self.launches is not None:
             # Of what a device compares nothing is known here but that copying takes longer.
-            return devices.copy_bandwidth(self.backend, moved), math.inf
+            return devices.copy_bandwidth(self.backend, moved), 0.0
         manner = self.manner
         nbytes = max(moved, 4 * machine.last_level_cache(manner.threads)) if manner.cold else moved
-        return machine.copy_bandwidth(nbytes, manner.threads), machine.comparison_rate(manner.threads)
+        # A norm takes powers and roots: comparing as many elements would be a limit that no norm gets near.
+        rate = 0.0 if isinstance(self.case.spec.reduction, Lp) else machine.comparison_rate(manner.threads)
+        return machine.copy_bandwidth(nbytes, manner.threads), rate
 
     def facts(self) -> dict[str, Any]:
         """What was timed, and on what."""

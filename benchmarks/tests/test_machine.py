@@ -70,7 +70,25 @@ def test_the_limit_is_whichever_takes_longer():
     assert machine.limit(8_000, 4_000, bandwidth=8e9, rate=2e9) == (1e-6, "copying")
     assert machine.limit(8_000, 4_000, bandwidth=8e9, rate=0.5e9) == (2e-6, "arithmetic")
     assert machine.limit(8_000, 4_000, bandwidth=0.0, rate=2e9) == (0.0, "")
-    assert machine.comparison_rate(1, seconds=0.001) > 0
+    assert machine.limit(8_000, 4_000, bandwidth=8e9, rate=0.0) == (1e-6, "copying")
+
+
+@pytest.mark.parametrize(
+    "times, rate",
+    [
+        ([1e-6, 3e-6], 4096 / 2e-6),
+        ([2e-6, 1e-6, 1e-6, 1.05e-6, 1e-6, 3e-6], 4096 / 2e-6),
+        ([1e-6, 1e-6] * machine.ATTEMPTS, 0.0),
+    ],
+    ids=["at once", "at the third attempt", "never"],
+)
+def test_a_rate_that_noise_hides_is_unknown(monkeypatch, times, rate):
+    """A longer array that took no longer than a shorter one is measured again, and after some attempts the rate is unknown."""
+    given = iter(times)
+    monkeypatch.setattr(machine, "_rate", lambda work, amount, seconds: amount / next(given))
+    # Twice as many threads compare twice as much; 1/(1/t) is rounded.
+    assert machine.comparison_rate.__wrapped__(2) == pytest.approx(2 * rate)
+    assert list(given) == []
 
 
 def test_watch_counts_what_this_process_computes():

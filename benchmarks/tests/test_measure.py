@@ -13,7 +13,7 @@ from backends.timing import placed
 from benchmarks import machine, measure
 from benchmarks.cells import Cell, Effort, cells
 from benchmarks.check import Wrong
-from benchmarks.measure import Rounds, TimedOut, limit
+from benchmarks.measure import Manner, Rounds, TimedOut, Timing, limit
 from benchmarks.problems import status_of, status_of_death
 from benchmarks.workloads import WORKLOADS, Workload
 from reports.spread import ENOUGH_PROCESSOR
@@ -130,6 +130,18 @@ def test_a_later_answer_may_have_other_bits_if_it_conforms(name, off, outcome):
             timing._varies(later)
     else:
         assert timing._varies(later) is outcome
+
+
+def test_a_norm_is_limited_by_memory_alone(monkeypatch):
+    """Comparing each element once says nothing of a norm, which takes powers: its limit is a copy of its size."""
+    monkeypatch.setattr(machine, "comparison_rate", lambda threads: 1.0)
+    monkeypatch.setattr(machine, "copy_bandwidth", lambda nbytes, threads: 1.0)
+    manner = Manner(effort=EFFORT, threads=1)
+    norm, largest = (
+        Timing(Cell(workload=WORKLOADS[name], layout="channels_first", output="values"), backends.load("numpy"), manner)._reachable(1000)
+        for name in ("openface-l2-4a", "m5-pool1")
+    )
+    assert (norm, largest) == ((1.0, 0.0), (1.0, 1.0))
 
 
 def test_the_cores_that_a_call_computes_on_are_counted(monkeypatch):
