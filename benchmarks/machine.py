@@ -24,6 +24,11 @@ PINS = (
     "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC", "POOLPROOF_NUMPY_THREADS",
 )  # fmt: skip
 """Each means threads of one operation to somebody: OpenMP and BLAS libraries, TensorFlow, XLA (NPROC), our NumPy backend."""
+SETTINGS = (
+    "ATEN_CPU_CAPABILITY", "DNNL_", "GLIBC_TUNABLES", "GOMP_", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "NPY_", "OMP_", "ONEDNN_",
+    "OPENBLAS_", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_",
+)  # fmt: skip
+"""How the names of variables begin that decide a time beside the pins: instruction sets, allocators, where threads run, compilers."""
 FALLBACK_CACHE = 32 << 20
 """Bytes of last-level cache where the system does not say."""
 ATTEMPTS, LONGER = 5, 1.1
@@ -73,9 +78,7 @@ def describe() -> dict[str, Any]:
         "caches": caches(),
         "huge pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "C library": " ".join(platform.libc_ver()).strip() or "unknown",
-        "settings": {
-            name: os.environ[name] for name in sorted(os.environ) if name in PINS or name.startswith(("MALLOC_", "OMP_", "KMP_", "XLA_"))
-        },
+        "settings": {name: os.environ[name] for name in sorted(os.environ) if name in PINS or name.startswith(SETTINGS)},
         "load": load(),
     }
 

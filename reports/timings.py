@@ -212,6 +212,8 @@ def _conditions(content: Mapping[str, Any]) -> str:
     if not isinstance(told, Mapping):
         return ""
     words = {
+        "usable cores": "usable cores",
+        "virtual machine": "virtual machine",
         "governor": "frequency policy",
         "frequency": "frequency",
         "boost": "boost",

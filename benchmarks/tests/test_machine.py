@@ -2,10 +2,11 @@ import itertools
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import machine
+from benchmarks import conftest, machine
 from benchmarks.machine import Refused
 
 
@@ -119,6 +120,31 @@ def test_what_children_compute_is_not_others():
     if watch.elsewhere is None:
         pytest.skip("the system does not say what others compute")
     assert watch.used > alone.used
+
+
+@pytest.mark.parametrize(
+    "name", ["LD_PRELOAD", "GLIBC_TUNABLES", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "KMP_AFFINITY", "KMP_BLOCKTIME", "OMP_PROC_BIND"]
+)
+def test_what_decides_a_time_is_recorded(monkeypatch, name):
+    """Variables that choose instruction sets, allocators or where threads run are recorded with their values."""
+    monkeypatch.setenv(name, "value")
+    monkeypatch.setenv("HOMELY", "value")
+    settings = machine.describe()["settings"]
+    assert settings[name] == "value" and "HOMELY" not in settings
+
+
+def test_the_load_is_read_before_the_first_cell(monkeypatch):
+    """The load that a session records with its machine is that of its beginning, not of the time when a cell has run already."""
+    loads = iter([0.5])
+    monkeypatch.setattr(machine, "load", lambda: next(loads, 9.0))
+    monkeypatch.setattr(machine, "comparison_rate", lambda threads: 0.0)
+    monkeypatch.setattr(machine, "copy_bandwidth", lambda nbytes, threads: 1.0)
+    manager = SimpleNamespace(get_plugin=lambda name: None)
+    config = SimpleNamespace(stash=pytest.Stash(), getoption=lambda name, default: None, pluginmanager=manager)
+    conftest.pytest_collection_finish(SimpleNamespace(items=[], config=config))
+    told = {}
+    conftest.pytest_benchmark_update_machine_info(config, told)
+    assert (told["poolproof"]["load"], told["poolproof"]["comparisons a second"]) == (0.5, "unknown")
 
 
 def test_the_description_is_whole():

@@ -45,16 +45,18 @@ def test_what_is_compared_is_told_apart(tmp_path):
 
 
 def test_what_the_machine_was_set_to_is_told(tmp_path):
-    """Frequency policy, pages and pinned threads come from the file's machine, the load from before and after each timing."""
+    """Cores, frequency policy, pages and settings come from the file's machine, the load from before and after each timing."""
     content = samples.benchmarks()
     settings = {"OMP_NUM_THREADS": "1", "NPROC": "1"}
-    content["machine_info"] = {"poolproof": {"governor": "performance", "huge pages": "madvise", "settings": settings}}
+    content["machine_info"] = {
+        "poolproof": {"virtual machine": "yes", "usable cores": 2, "governor": "performance", "huge pages": "madvise", "settings": settings}
+    }
     for number, benchmark in enumerate(content["benchmarks"]):
         benchmark["extra_info"] |= {"load_before": 0.25, "load_after": 0.5 + number}
     measured = timings.read([_written(tmp_path, content)], {samples.HERE.id: samples.HERE.cpu}).timings
     told = speed.told(measured, samples.HERE)
     assert told.conditions == [
-        "frequency policy performance, huge pages madvise, OMP_NUM_THREADS=1, NPROC=1",
+        "usable cores 2, virtual machine yes, frequency policy performance, huge pages madvise, OMP_NUM_THREADS=1, NPROC=1",
         "load of the machine 0.25 to 16 before and after the timings",
     ]
 
