@@ -89,6 +89,8 @@ def run(options: Options, out: Any = sys.stdout) -> int:
             return INTERRUPTED
     known = [result for result in known if result.key in tally.kept]
     found = [*known, *results.read(tally.files)]
+    for result in found:  # a backend that had nothing left to time was not loaded, and has not said its name
+        tally.names.setdefault(result.facts["address"], result.facts["backend"])
     if found or tally.words:
         progress.say(table(found, tally.words, tally.names))
     if options.overhead and (both := [result for result in found if "bare" in result.facts]):

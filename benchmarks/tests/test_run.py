@@ -128,6 +128,7 @@ def test_a_run_is_resumed(tmp_path):
     assert len(timed(tmp_path)) == 1 and status == 0
     assert re.search(r"^m5-wide-pool1 .*\d [nµm]s", out, re.MULTILINE)
     assert "1 cells are timed already" in out
+    assert re.search(r"^ +plain first +plain last$", out, re.MULTILINE)
     ran(tmp_path, "Plain", resume=True, select="m5-wide-pool1 or vgg16-pool1")
     assert sorted(one.facts["workload"] for one in timed(tmp_path)) == ["m5-wide-pool1", "vgg16-pool1"]
 
