@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="how long one cell may take (--peers: a contender, for one thing)",
+        help="how long a cell's check and its timing may take each (--peers: a contender, for one thing)",
     )
     add("--records", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"where records go (default {DEFAULT_FOLDER})")
     add("--resume", action="store_true", help="leave out what the records have timed already, on this machine and these versions")

@@ -58,7 +58,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--threads", type=_threads, default=1, metavar="N", help="threads of each framework (default 1: least at the mercy of other work)"
     )
     group.addoption("--cold", action="store_true", help="every round meets a buffer that no cache holds")
-    group.addoption("--cell-limit", type=float, default=LIMIT, metavar="SECONDS", help=f"how long one cell may take (default {LIMIT:g})")
+    group.addoption(
+        "--cell-limit",
+        type=float,
+        default=LIMIT,
+        metavar="SECONDS",
+        help=f"how long a cell's check and its timing may take each (default {LIMIT:g})",
+    )
     group.addoption("--overhead", action="store_true", help="time a bare loop between the rounds as well, to show what the harness adds")
     group.addoption("--done", type=Path, metavar="FILE", help="leave out the cells that this file names, one a line")
     group.addoption("--events", type=Path, metavar="FILE", help="write what happens to this file as it happens, a line of JSON each")
@@ -180,6 +186,7 @@ def timing(
         _shared(request.config).tell(event="gap", message=reason)
         pytest.skip(f"gap: {reason}")
     timing = Timing(cell, backend, manner)
+    _shared(request.config).tell(event="checked")
     options: dict[str, Any] = {"group": f"{workload} {output}", "disable_gc": True}
     if timing.launches is not None:
         options["timer"] = timing.launches.clock

@@ -21,12 +21,12 @@ from benchmarks import machine, results
 from benchmarks.cells import LEVELS, cells
 from benchmarks.problems import now, status_of_death
 from benchmarks.progress import Screen, bar
-from benchmarks.table import overhead, seconds_text, table
-from reports.record import BenchmarkProblem, Writer
+from benchmarks.table import duration, overhead, plural, seconds_text, table
+from reports.record import BenchmarkProblem, Loading, Writer
 
 TEST = Path(__file__).with_name("test_speed.py")
 LOADING, GRACE, POLL = 300.0, 30.0, 0.1
-"""Seconds that a framework may take to import, that a cell may overrun its limit inside one call, and between two looks."""
+"""Seconds that a framework may take to import, that a check or a timing may overrun its limit inside one call, and between two looks."""
 INTERRUPTED = 130
 """The exit status of an interrupted run."""
 OTHERWISE = 1.0
@@ -72,7 +72,7 @@ class Tally:
 
 def run(options: Options, out: Any = sys.stdout) -> int:
     """Time everything; return 0 where every cell was timed or is a gap, 1 where one had a problem, 130 when interrupted."""
-    progress = Progress(options, out)
+    begun, progress = time.monotonic(), Progress(options, out)
     tally = Tally()
     known: list[results.Result] = []
     with Writer(options.records) as writer:
@@ -98,8 +98,9 @@ def run(options: Options, out: Any = sys.stdout) -> int:
     for line in (*(f"answers differ: {text}" for text in results.disagreements(found)), *tally.loading, *tally.problems):
         progress.say(line)
     for (backend, reason), count in tally.gaps.items():
-        progress.say(f"gap: {tally.names.get(backend, backend)}: {reason} ({count} cell{'s' * (count > 1)})")
+        progress.say(f"gap: {tally.names.get(backend, backend)}: {reason} ({plural(count, 'cell')})")
     progress.say(
+        f"{plural(progress.done, 'cell')} on {plural(len(options.backends), 'backend')} in {duration(time.monotonic() - begun)}: "
         f"{tally.timed} cells timed, {sum(tally.gaps.values())} gaps, {len(tally.problems)} problems; recorded in {options.records}"
     )
     return 1 if tally.problems or tally.loading or not (tally.words or known) else 0
@@ -119,6 +120,7 @@ def _run_backend(backend: str, options: Options, known: frozenset[str], tally: T
         cell, status, message = crashed
         if cell is None:
             tally.loading.append(f"{backend}: {message}\n{log}")
+            writer.append(Loading(backend=backend, status="broken", message=message))
             return
         workload, layout, output = cell.split(" ")[-3:]
         name = tally.names.get(backend, backend)
@@ -136,7 +138,7 @@ def _run_backend(backend: str, options: Options, known: frozenset[str], tally: T
 def _run_process(
     backend: str, options: Options, done: set[str], tally: Tally, progress: "Progress"
 ) -> tuple[set[str], tuple[str | None, str, str] | None, str]:
-    """(the cells that ended, what killed the process and in which cell, the end of its log)."""
+    """(the cells that ended, what killed the process and in which cell, None while it loaded; the end of its log)."""
     with tempfile.TemporaryDirectory(prefix="poolproof-") as folder:
         events, log, left_out = (Path(folder, name) for name in ("events", "log", "done"))
         left_out.write_text("\n".join(sorted(done)), encoding="utf-8")
@@ -150,7 +152,7 @@ def _run_process(
             )
         ended: set[str] = set()
         cell: str | None = None
-        collected = timed_out = False
+        collected = loaded = timed_out = False
         try:
             for event in _follow(events, process, options.longest):
                 match event.get("event"):
@@ -163,7 +165,8 @@ def _run_process(
                         if event["json"]:
                             tally.files.append(Path(event["json"]))
                     case "loaded":
-                        tally.names[backend] = event["name"]
+                        loaded, tally.names[backend] = True, event["name"]
+                        progress.loaded()
                     case "start":
                         cell = event["cell"]
                         progress.started(cell)
@@ -183,10 +186,11 @@ def _run_process(
                     process.kill()
                     process.wait()
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    where = cell if loaded else None
     if timed_out:
-        return ended, (cell, "timeout", f"took longer than {options.longest:g} s, in one call" if cell else "did not load in time"), tail
+        return ended, (where, "timeout", f"took longer than {options.longest:g} s, in one call" if where else "did not load in time"), tail
     if cell is not None or not collected or process.returncode not in (0, 1, 5):
-        return ended, (cell, *status_of_death(process.returncode)), tail
+        return ended, (where, *status_of_death(process.returncode)), tail
     return ended, None, tail
 
 
@@ -231,14 +235,19 @@ def _command(backend: str, options: Options, events: Path, done: Path) -> list[s
 
 
 def _follow(events: Path, process: subprocess.Popen[bytes], longest: float) -> Iterator[dict[str, Any]]:
-    """What a process tells, as it tells it, to its end; a last event "late" when it is silent for longer than it may be."""
-    allowed, heard, partial = LOADING, time.monotonic(), ""
+    """What a process tells, as it tells it, to its end; a last event "late" when it is silent for longer than it may be.
+
+    A check and a timing may take `longest` seconds each, and end themselves unless they hang in one call.
+    """
+    allowed, heard, partial, loaded = LOADING, time.monotonic(), "", False
     with events.open(encoding="utf-8") as told:
         while True:
             over = process.poll() is not None
             *lines, partial = (partial + told.read()).split("\n")
             for event in map(json.loads, lines):
-                allowed, heard = (longest + GRACE if event["event"] == "start" else LOADING), time.monotonic()
+                loaded = loaded or event["event"] == "loaded"
+                limited = loaded and event["event"] in ("start", "loaded", "checked")
+                allowed, heard = (longest + GRACE if limited else LOADING), time.monotonic()
                 yield event
             if over:
                 return
@@ -285,6 +294,10 @@ class Progress(Screen):
         """A cell is being timed."""
         self._since = time.monotonic()
         self.show(f"{self.bar()} {cell} …")
+
+    def loaded(self) -> None:
+        """The framework is imported, which the first cell has waited for, and others do not."""
+        self._since = time.monotonic()
 
     def finished(self, cell: str, what: str, *, timed: bool = False) -> None:
         """A cell came to an end."""

@@ -28,6 +28,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def plural(number: int, noun: str) -> str:
+    """1, "cell" -> "1 cell"; 2, "cell" -> "2 cells"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 Key = tuple[str, str, str, str]
 """(backend as it was asked for, workload, layout, output)"""
 

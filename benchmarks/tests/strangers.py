@@ -145,6 +145,20 @@ class Hungry(Plain):
         return super().bind(case)
 
 
+class Asleep:
+    """Never gets loaded."""
+
+    def __init__(self):
+        time.sleep(600)
+
+
+class Stillborn:
+    """Dies while it is loaded."""
+
+    def __init__(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
 class Broken:
     """Cannot be loaded."""
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_a_run_times_records_and_sums_up(tmp_path):
     assert (gap.backend, gap.reason, gap.question["workload"]) == ("plain", "cannot say: a window of two", "c3d-pool3")
     assert "plain first" in out
     assert "gap: plain: cannot say: a window of two (1 cell)" in out
-    assert "1 cells timed, 1 gaps, 0 problems" in out
+    assert re.search(r"^2 cells on 1 backend in 0:\d\d: 1 cells timed, 1 gaps, 0 problems", out, re.MULTILINE)
     machine = json.loads(next(tmp_path.glob("bench-*.json")).read_text())["machine_info"]["poolproof"]
     assert {"governor", "caches", "settings", "copy bandwidth of memory"} <= set(machine)
     assert machine["settings"]["OMP_NUM_THREADS"] == "1"
@@ -110,6 +111,45 @@ def test_a_backend_that_cannot_be_loaded_is_named(troubled):
     (broken,) = [one for one in records.loadings if one.status != "loaded"]
     assert broken.status == "broken"
     assert "libpooling.so.7 is missing" in broken.message
+
+
+@pytest.mark.parametrize("who, why", [("Asleep", "did not load in time"), ("Stillborn", "SIGSEGV")])
+def test_a_backend_that_ends_while_it_loads_costs_no_cell(tmp_path, monkeypatch, who, why):
+    """A backend that hangs or dies before it is loaded is asked once, not once for each cell, and recorded as broken."""
+    monkeypatch.setattr(driver, "LOADING", 8.0)
+    status, out, records = ran(tmp_path, who)
+    assert status == 1 and records.untimed == ()
+    (loading,) = records.loadings
+    assert (loading.status, why in loading.message, why in out) == ("broken", True, True)
+
+
+@pytest.mark.parametrize(
+    "told, late",
+    [
+        ([(0, "collected"), (1, "start"), (200, "loaded"), (239, "checked"), (278, "timed"), (279, "end")], None),
+        ([(0, "collected"), (1, "start"), (2, "loaded"), (400, "end")], 42),
+        ([(0, "collected"), (1, "start"), (2, "loaded"), (3, "end"), (4, "start"), (5, "checked"), (400, "end")], 45),
+        ([(0, "collected"), (1, "start"), (400, "end")], 301),
+    ],
+    ids=["each in time", "a check hangs", "a timing hangs", "loading hangs"],
+)
+def test_who_is_silent_for_too_long_is_late(tmp_path, monkeypatch, told, late):
+    """A check and a timing have the limit each and the grace of one call, and loading has its own, before the first cell's."""
+    events, now, left = tmp_path / "events", [0.0], list(told)
+
+    def sleep(seconds):
+        now[0] += seconds
+        with events.open("a") as file:
+            while left and left[0][0] <= now[0]:
+                file.write(json.dumps({"event": left.pop(0)[1]}) + "\n")
+
+    events.touch()
+    monkeypatch.setattr(driver, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    process = SimpleNamespace(poll=lambda: None if left else 0)
+    heard = [event["event"] for event in driver._follow(events, process, 10.0)]
+    assert heard == [name for second, name in told if late is None or second < late] + ["late"] * (late is not None)
+    # The clock goes on in steps of a tenth of a second, which add up inexactly.
+    assert late is None or now[0] == pytest.approx(late, abs=0.3)
 
 
 def test_cold_and_bare(tmp_path):
@@ -258,6 +298,20 @@ def test_the_list(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 100
     assert any(line.startswith("resnet50-stem ") and "torchvision/models/resnet.py" in line for line in lines)
+
+
+def test_the_import_of_a_framework_is_no_part_of_a_cell(monkeypatch):
+    """What a cell takes is guessed from those before it, without the import that the first of them waited for."""
+    now = [0.0]
+    monkeypatch.setattr(driver, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    progress = Progress(Options(backends=("a",)), io.StringIO())
+    progress.collected("a", 11)
+    progress.started("a one")
+    now[0] = 100.0
+    progress.loaded()
+    now[0] = 102.0
+    progress.finished("a one", "", timed=True)
+    assert progress.bar().endswith("1/11 0:20 left")
 
 
 def test_the_time_that_is_left_is_that_of_all_runs():
