@@ -26,6 +26,8 @@ ROUND = 0.01
 """Seconds of a round at least: that hides what reading the clock costs."""
 WARM_ROUNDS = 2
 """Rounds that are not counted: an idle device has lowered its clock frequency."""
+FEW = 16
+"""Launches by which the host's own time for one is measured: XLA, which lets 32 be under way, does not make it wait for so few."""
 REPEATS = 5
 """Copies and transfers are timed so often, and their median counts."""
 
@@ -96,7 +98,8 @@ class Launches(Rotation):
     """A case's launches, each from other inputs than the one before it; its outputs are freed at once, and not rotated.
 
     `mode` is "cold" where the inputs are more than the device's cache holds, so that each launch finds
-    its own gone from it, and "warm" where even `MOST` of them are not.
+    its own gone from it, and "warm" where even `MOST` of them are not. `launching` are the seconds that the host takes for a
+    launch while the device has nothing else to do: where the device takes no longer, a timing is of the host.
     """
 
     def __init__(self, backend: Any, case: Case, effort: Effort, seed: int = 0) -> None:
@@ -105,12 +108,24 @@ class Launches(Rotation):
         super().__init__([backend.enqueue(elsewhere(case, chance)) for _ in range(buffers(inputs, backend))])
         self.bytes_rotated = self.placements * inputs
         self.mode = "cold" if self.bytes_rotated > _cache(backend) else "warm"
+        self.launching = self._launching()
         self.cores_used, self.processor, self.bare = 0.0, 0.0, None
         self.rounds = int(max(effort.least, min(effort.most, effort.seconds / (self.each * self.calling))))
 
     def run(self, benchmark: Any) -> Any:
         """Time all rounds with pytest-benchmark, after warm ones; return the last answer."""
         return benchmark.pedantic(self, rounds=self.rounds, iterations=self.each, warmup_rounds=WARM_ROUNDS)
+
+    def _launching(self) -> float:
+        times = []
+        for _ in range(REPEATS):
+            self.clock()
+            start = time.perf_counter()
+            for _ in range(FEW):
+                self()
+            times.append((time.perf_counter() - start) / FEW)
+        self.clock()
+        return statistics.median(times)
 
 
 def buffers(nbytes: int, backend: Any) -> int:

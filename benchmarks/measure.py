@@ -266,7 +266,7 @@ class Timing:
         if plan.bytes_rotated:
             benchmark.extra_info["bytes_rotated"] = plan.bytes_rotated
         if self.launches is not None:
-            benchmark.extra_info.update(clock=str(clock), **moving)
+            benchmark.extra_info.update(clock=str(clock), launch_seconds=self.launches.launching, **moving)
         if watch.elsewhere is not None:
             benchmark.extra_info["cores_busy_elsewhere"] = round(watch.elsewhere, 2)
         if plan.bare is not None:

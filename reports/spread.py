@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.words import percent, plural, times
+from reports.words import duration, percent, plural, times
 
 NOISY_IQR, NOISY_DRIFT, NOISY_CORES = 0.10, 0.05, 0.25
 """A timing is noisy by rule: its middle half spreads over more than 10 % of the median, its later rounds differ by more than
@@ -18,6 +18,8 @@ NOISY_IQR, NOISY_DRIFT, NOISY_CORES = 0.10, 0.05, 0.25
 MORE_CORES, ENOUGH_PROCESSOR = 0.25, 0.05
 """A timing is remarked on where it computed on a quarter of a core more than the threads that were asked for; less processor
 time than 0.05 s tells too little, since some systems count it in steps of 0.016 s."""
+LAUNCHING = 0.9
+"""A timing on a device is bound by launching where the host takes this share of it, or more, to launch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +57,11 @@ class Spread:
         """Where this timing is not of what its setting says, by what was measured with it (pytest-benchmark's `extra_info`)."""
         asked = str(facts.get("threads_asked", facts.get("threads", "")))
         threads = int(asked) if asked.isdecimal() else 0
-        cores, processor = (float(facts.get(name, 0) or 0) for name in ("cores_used", "processor_seconds"))
+        cores, processor, launching = (float(facts.get(name, 0) or 0) for name in ("cores_used", "processor_seconds", "launch_seconds"))
         if threads and cores > threads + MORE_CORES and processor >= ENOUGH_PROCESSOR:
             yield f"it computed on {cores:.1f} cores where {plural(threads, 'thread')} {'was' if threads == 1 else 'were'} asked for"
+        if launching >= LAUNCHING * self.median:
+            yield f"it is bound by launching, for which the host takes {duration(launching)}: the device may be faster"
 
 
 def of(rounds: Sequence[float]) -> Spread:

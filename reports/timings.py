@@ -5,7 +5,7 @@ threads, device, bytes (that must move: each input element once, each output onc
 copy_bandwidth (bytes a second, of this machine, in the same run), limit (seconds that copying or arithmetic takes at
 least) and limited_by (which of them), environment (the records' id),
 version, source, and optionally threads_asked (all backends alike), cores_used (by a call, over so many processor_seconds),
-mode ("warm", "cold"), cores_busy_elsewhere,
+launch_seconds (of the host, for a launch on a device), mode ("warm", "cold"), cores_busy_elsewhere,
 load_before and load_after (of the minute before each), returns ("indices": of indices, without the values), varies, and
 family with its position ("window": 13).
 `machine_info.poolproof` describes the machine as far as it changes from run to run: frequency, pages, settings.

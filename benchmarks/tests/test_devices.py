@@ -129,6 +129,28 @@ def test_rounds_are_long_enough_by_the_clock_of_the_device():
     assert rotation.each == 100
 
 
+def test_what_the_host_takes_to_launch(monkeypatch):
+    """The host's time for a launch is that of few launches on an idle device, and neither its waiting nor the device's time counts."""
+    now, under_way = [0.0], [0]
+    monkeypatch.setattr(devices, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    class Slow(Queue):
+        def enqueue(self, case):
+            def launch():
+                # Like a device that takes so many launches at once, and makes the host wait for each of the others.
+                now[0] += 2.0**-18 if under_way[0] < devices.FEW else 1.0
+                under_way[0] += 1
+
+            def wait():
+                now[0] += 1.0
+                passed, under_way[0] = 2.0**-20 * under_way[0], 0
+                return passed
+
+            return launch, wait
+
+    assert Launches(Slow(), a_case(), EFFORT).launching == 2.0**-18
+
+
 class Copying(Queue):
     """Copies 2 GB a second; `sources` are the bytes of what is rotated."""
 
@@ -201,7 +223,7 @@ def test_a_run_on_a_device(tmp_path):
     assert one.seconds == pytest.approx([1e-3] * len(one.seconds))
     assert one.facts["copy_bandwidth"] == pytest.approx(1e10)
     assert one.facts["limit"] == pytest.approx(one.facts["bytes"] / 1e10)
-    assert {"seconds_to_device", "seconds_from_device"} <= set(one.facts)
+    assert {"seconds_to_device", "seconds_from_device", "launch_seconds"} <= set(one.facts)
     again = io.StringIO()
     run(Options(backends=(STRANGER,), resume=True, **options), again)
     assert "1 cells are timed already" in again.getvalue()

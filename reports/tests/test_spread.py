@@ -61,6 +61,13 @@ def test_more_cores_than_threads_are_remarked_on(threads, cores, processor, said
     assert bool(list(spread.of([1.0]).remarks(facts))) == said
 
 
+@pytest.mark.parametrize("launching, said", [(9.9e-6, True), (3e-6, False), (0.0, False)])
+def test_launching_that_takes_as_long_is_remarked_on(launching, said):
+    """Where the host takes as long to launch as a timing on a device is, the timing is of the host, and says so."""
+    told = list(spread.of([1e-5] * 9).remarks({"launch_seconds": launching}))
+    assert told == (["it is bound by launching, for which the host takes 9.90 µs: the device may be faster"] if said else [])
+
+
 def test_drift_compares_the_halves():
     """Drift is the later half's median over the earlier half's."""
     assert spread.of([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]).drift == 2.0
