@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from backends.interface import LAYOUTS, OUTPUTS
 from benchmarks import machine
 from benchmarks.cells import LEVELS
 from benchmarks.run import INTERRUPTED, Options, run
-from benchmarks.table import aligned
+from benchmarks.table import aligned, duration
 from benchmarks.workloads import WORKLOADS
 from reports.record import DEFAULT_FOLDER
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         except Usage as error:
             parser.error(str(error))
-    status = 0
+    status, begun = 0, time.monotonic()
     series = manners(level, given.threads, cold=given.cold)
     for number, (threads, cold) in enumerate(series, 1):
         options = Options(
@@ -87,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         status = max(status, ended := run(options))
         if ended == INTERRUPTED:
-            break
+            return status
+    if len(series) > 1:
+        print(f"{len(series)} runs in {duration(time.monotonic() - begun)}")
     return status
 
 

@@ -55,11 +55,13 @@ class Spread:
 
     def remarks(self, facts: Mapping[str, Any]) -> Iterator[str]:
         """Where this timing is not of what its setting says, by what was measured with it (pytest-benchmark's `extra_info`)."""
-        asked = str(facts.get("threads_asked", facts.get("threads", "")))
-        threads = int(asked) if asked.isdecimal() else 0
+        threads, said = (_number(facts, *names) for names in (("threads_asked", "threads"), ("threads_said",)))
         cores, processor, launching = (float(facts.get(name, 0) or 0) for name in ("cores_used", "processor_seconds", "launch_seconds"))
+        asked = f"where {plural(threads, 'thread')} {'was' if threads == 1 else 'were'} asked for"
         if threads and cores > threads + MORE_CORES and processor >= ENOUGH_PROCESSOR:
-            yield f"it computed on {cores:.1f} cores where {plural(threads, 'thread')} {'was' if threads == 1 else 'were'} asked for"
+            yield f"it computed on {cores:.1f} cores {asked}"
+        elif threads and said > threads:
+            yield f"its backend says that it has {said} threads {asked}"
         if launching >= LAUNCHING * self.median:
             yield f"it is bound by launching, for which the host takes {duration(launching)}: the device may be faster"
 
@@ -88,6 +90,12 @@ def of(rounds: Sequence[float]) -> Spread:
         rounds=n,
         drift=quantile(sorted(rounds[half:]), 0.5) / quantile(sorted(rounds[:half]), 0.5) if half >= 3 else None,
     )
+
+
+def _number(facts: Mapping[str, Any], *names: str) -> int:
+    """The first of these facts that somebody gave, 0 where it is not a count."""
+    text = str(next((facts[name] for name in names if name in facts), ""))
+    return int(text) if text.isdecimal() else 0
 
 
 def quantile(ranked: Sequence[float], share: float) -> float:

@@ -329,7 +329,7 @@ def test_the_time_that_is_left_is_that_of_all_runs():
     assert Progress(Options(backends=("a",)), io.StringIO()).bar().partition(" ")[2].startswith("0/20 0:")
 
 
-def test_full_is_the_whole_product(monkeypatch):
+def test_full_is_the_whole_product(monkeypatch, capsys):
     """`--level full` runs every CPU variant on one thread and on all, in a warm cache and in a cold one, until it is interrupted."""
     runs = []
     monkeypatch.setattr(benchmarks.__main__, "run", lambda options: runs.append(options) or (130 if len(runs) == 5 else 0))
@@ -337,6 +337,7 @@ def test_full_is_the_whole_product(monkeypatch):
     monkeypatch.setattr(benchmarks.__main__.importlib.util, "find_spec", lambda name: name != "jax")
     assert main(["--level", "full"]) == 0
     assert [(one.threads, one.cold) for one in runs] == [(1, False), (1, True), (2, False), (2, True)]
+    assert capsys.readouterr().out == "4 runs in 0:00\n"
     assert [(one.number, one.of) for one in runs] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert {"numpy", "torch", "torch:compile", "tensorflow:graph", "tensorflow:xla"} <= set(runs[0].backends)
     assert not {"jax", "torch:cuda", "tensorflow:gpu", "jax:cuda", "torch:cuda-compile"} & set(runs[0].backends)

@@ -61,6 +61,12 @@ def test_more_cores_than_threads_are_remarked_on(threads, cores, processor, said
     assert bool(list(spread.of([1.0]).remarks(facts))) == said
 
 
+def test_a_backend_that_says_more_threads_is_remarked_on():
+    """What a backend says of its threads is held against those asked for, where its cores do not tell already."""
+    told = [list(spread.of([1.0]).remarks({"threads": 1, "threads_said": said})) for said in (1, 2)]
+    assert told == [[], ["its backend says that it has 2 threads where 1 thread was asked for"]]
+
+
 @pytest.mark.parametrize("launching, said", [(9.9e-6, True), (3e-6, False), (0.0, False)])
 def test_launching_that_takes_as_long_is_remarked_on(launching, said):
     """Where the host takes as long to launch as a timing on a device is, the timing is of the host, and says so."""
