@@ -2,7 +2,8 @@
 
 Threads are pinned by environment variables, which every framework reads once, at import: `pin`
 comes before any backend is loaded. Whether it took is measured, not believed: `measure.Rounds` says on
-how many cores a call computes, `Watch` how many others kept busy, and `reports.spread` what is too many.
+how many cores a call computes (fewer than it would, where others keep them busy), `Watch` how many those
+are, and `reports.spread` what is too many.
 """
 
 import functools
