@@ -16,6 +16,7 @@ from backends import numpy_average, numpy_max, numpy_norm, text
 from backends.interface import LAYOUTS, PADDINGS, WINDOWS, Capabilities, Case, Unsupported
 from backends.numpy_plan import BLOCK, axis_of, check, memory_order
 from backends.numpy_pooling import PARALLEL_FROM, Plan, Question
+from backends.numpy_program import Call
 from backends.spec import Average, Lp, Max
 
 VARIANTS = {"": "NumPy, one axis at a time in cache-sized blocks"}
@@ -91,6 +92,26 @@ class NumpyBackend:
             ValueError: the definition calls the case invalid.
             Unsupported: a dtype that is not in the capabilities.
         """
+        question, plan = self._planned(case)
+        back = tuple(np.argsort(question.order).tolist())
+        compute = plan.bind(question.threads)
+        shape = question.x.shape if case.output == "gradient" else question.counts
+
+        if plan.shape == case.pooled_shape and case.x.dtype.isnative and back == tuple(range(case.x.ndim)):
+            return compute
+
+        def pool() -> np.ndarray:
+            return compute().reshape(shape).transpose(back)
+
+        if case.x.dtype.isnative or case.output == "indices":
+            return pool
+        return lambda: pool().astype(case.x.dtype)
+
+    def calls(self, case: Case) -> list[Call]:
+        """The calls that what `bind` returns makes, in order and with their arrays: for whoever asks which of them take how long."""
+        return self._planned(case)[1].calls()
+
+    def _planned(self, case: Case) -> tuple[Question, Plan]:
         _check(case)
         x = _placed(case.x, case.layout)
         g = np.empty_like(x, shape=(0,) * x.ndim) if case.cotangent is None else _placed(case.cotangent, case.layout)
@@ -100,20 +121,7 @@ class NumpyBackend:
         question = Question(
             case=case, order=order, x=x.transpose(order), g=g.transpose(order), axes=axes, threads=threads, block=self.block
         )
-        plan = _within(x.nbytes, PLANS[type(case.spec.reduction), case.output], question)
-        back = tuple(np.argsort(order).tolist())
-        compute = plan.bind(threads)
-        shape = question.x.shape if case.output == "gradient" else question.counts
-
-        if plan.shape == case.pooled_shape and case.x.dtype.isnative and back == tuple(range(x.ndim)):
-            return compute
-
-        def pool() -> np.ndarray:
-            return compute().reshape(shape).transpose(back)
-
-        if case.x.dtype.isnative or case.output == "indices":
-            return pool
-        return lambda: pool().astype(case.x.dtype)
+        return question, _within(x.nbytes, PLANS[type(case.spec.reduction), case.output], question)
 
     def fetch(self, native: np.ndarray) -> np.ndarray:
         """The array itself: its axes are (N, C, *out) in either layout."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from backends.interface import Case
 from backends.numpy_plan import LONG, Axis, Grid, ranges
-from backends.numpy_program import ALIGNMENT, Program, give, run
+from backends.numpy_program import ALIGNMENT, Call, Program, give, run
 
 PARALLEL_FROM = 1 << 20
 """Bytes of input for each thread from which another one saves more than waking it costs."""
@@ -82,6 +82,15 @@ class Plan:
             return y
 
         return pool
+
+    def calls(self) -> list[Call]:
+        """Every call that computing the array makes, in order, with all of its arrays: what whoever times them one by one needs."""
+        y = np.empty(self.shape, self.dtype)
+        results = {"y": y, "flat": y.reshape(-1)} if self.flat else {"y": y}
+        ready: list[Call] = []
+        for _, parts, calls in _Share(self, self.blocks).blocks if self.blocks else ():
+            ready += give(calls, {name: results[name][part] if part else results[name] for name, part in parts})
+        return ready
 
 
 class _Share:

@@ -1,8 +1,8 @@
 """One contender of a comparison, in a process of its own: `python -m benchmarks.peer NAME`.
 
 It reads a line of JSON, does what it says, and answers with one: "ask" prepares a question after one
-look at the answer, "place" binds it to freshly placed memory, "time" times a block of calls. It is
-idle meanwhile, so that contenders take turns.
+look at the answer, "place" binds it to freshly placed memory, "time" times a block of calls; "memory"
+and "explain" say what a call needs and where its time goes. It is idle meanwhile, so that contenders take turns.
 """
 
 import json
@@ -12,12 +12,13 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TextIO
 
 import backends
 from backends.interface import Backend, refusal
 from backends.timing import WARM_CALLS, elsewhere
-from benchmarks import machine
+from benchmarks import costs, machine
 from benchmarks.cells import Cell
 from benchmarks.check import check
 from benchmarks.problems import status_of
@@ -75,6 +76,11 @@ class Contender:
         finally:
             tracemalloc.stop()
         return {"status": "ready", "extra": peak - self.backend.fetch(answer).nbytes}
+
+    def explain(self, layout: str) -> dict[str, Any]:
+        """What the calls that a pooling is made of cost, of a backend that can name them."""
+        case = elsewhere(self.cases[layout], self.chance)
+        return {"status": "ready", **asdict(costs.measure(self.backend.calls(case), self.backend.bind(case)))}  # type: ignore[attr-defined]
 
 
 def serve(backend: Backend, orders: TextIO, replies: TextIO) -> None:

@@ -17,14 +17,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from backends.interface import LAYOUTS, Output
 from benchmarks import machine
+from benchmarks.costs import Costs
 from benchmarks.gate_data import Usage
 from benchmarks.gate_sides import matches
-from benchmarks.peers_text import FRAMEWORKS, LARGE, OURS, PLAIN, Column, Comparison, table, verdict
+from benchmarks.peers_text import EXPLAIN, FRAMEWORKS, LARGE, OURS, PLAIN, Column, Comparison, table, verdict
 from benchmarks.progress import Screen, bar
 from benchmarks.workloads import QUICK, WORKLOADS, Workload
 from reports.record import Environment
@@ -169,7 +171,7 @@ class Match:
                     self.failed[column] = f"{answer['status']}: {answer['message']}"
 
     def finish(self) -> Comparison:
-        """What was found, with NumPy's memory and the machine's bandwidth; who had no turn has words for it."""
+        """What was found, with NumPy's memory, what it costs where it is slow, and the machine's bandwidth; who had no turn has words."""
         found = self.found
         for column in [column for column, turns in found.turns.items() if not any(turns)]:
             del found.turns[column]
@@ -179,6 +181,10 @@ class Match:
                 answer = self._order(column, do="memory")
                 if answer["status"] == "ready":
                     found.memory[column[1]] = answer["extra"]
+        ours = found.fastest((OURS,))
+        if ours and (found.against or 0) > EXPLAIN:
+            status, facts = (answer := self._order(ours, do="explain")).pop("status"), answer
+            found.costs = Costs(**facts) if status == "ready" else None
         if found.bytes:
             found.bandwidth = machine.copy_bandwidth(found.bytes, self.threads)
         return found
@@ -334,6 +340,7 @@ class Kept:
         }  # fmt: skip
         more["extra_memory"] = {name: comparison.memory for name, comparison in found.items() if comparison.memory}
         more["cores_busy_elsewhere"] = {name: round(one.busy, 2) for name, one in found.items() if one.busy is not None}
+        more["costs"] = {name: asdict(one.costs) for name, one in found.items() if one.costs}
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps({**self._content, **more, "turns": turns}), encoding="utf-8")
         partial.replace(self.path)

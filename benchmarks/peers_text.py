@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backends.interface import LAYOUTS
+from benchmarks.costs import Costs
 from benchmarks.results import Result
 from benchmarks.table import SHORT, aligned, seconds_text
 from benchmarks.workloads import WORKLOADS
@@ -17,6 +18,8 @@ FRAMEWORKS = ("torch", "tensorflow", "jax")
 VIEW = "benchmarks.plain:WindowView"
 PLAIN = ("benchmarks.plain:BlockReduce", VIEW)
 AIM, EXPLAIN, MOST, PLAIN_AIM = 1.2, 1.5, 2.5, 5.0
+SHARE, MANY = 0.2, 1.5
+"""What a reason must have of NumPy's time, and how many times the bytes that must move passes move, for them to be one."""
 LARGE, EXTRA = 8 << 20, 0.10
 """Inputs of more bytes may cost no more memory beside the output than this share of them."""
 _NOISES = {
@@ -35,7 +38,8 @@ class Comparison:
 
     `words` say of each that was not timed why; `lost` contenders died or hung. `memory` is NumPy's peak beside its output
     by layout, `bytes` what must move, `input` what of it is read, all in bytes; `bandwidth` is that of a copy of as many,
-    bytes a second; `busy` how many cores others kept busy during the turns, None where nobody says.
+    bytes a second; `busy` how many cores others kept busy during the turns, None where nobody says; `costs` what NumPy's
+    calls cost in its better layout, where it is slow.
     """
 
     turns: dict[Column, list[float | None]] = field(default_factory=dict)
@@ -46,6 +50,7 @@ class Comparison:
     input: int = 0
     bandwidth: float = 0.0
     busy: float | None = None
+    costs: Costs | None = None
 
     @property
     def peers(self) -> list[str]:
@@ -132,7 +137,10 @@ def verdict(found: Mapping[str, Comparison], labels: Mapping[str, str]) -> list[
         whom = f"the fastest of {', '.join(peers)}" if len(peers) > 1 else "".join(peers)
         lines.append(f"NumPy takes {mean:.2f} times as long as {whom}, over {len(ratios)} workloads (must be under {AIM})")
         over = {name: ratio for name, ratio in sorted(ratios.items(), key=lambda item: -item[1]) if ratio > EXPLAIN}
-        lines += [f"  {name}: {ratio:.2f}{f', more than {MOST}' if ratio > MOST else ''}{_because(name)}" for name, ratio in over.items()]
+        lines += [
+            f"  {name}: {ratio:.2f}{f', more than {MOST}' if ratio > MOST else ''}: {_because(name, found[name])}"
+            for name, ratio in over.items()
+        ]
     lines += [line for plain in PLAIN for line in _ahead(found, plain)]
     extras = {name: extra for name, comparison in found.items() if (extra := comparison.extra) is not None}
     if extras:
@@ -168,10 +176,35 @@ def _ahead(found: Mapping[str, Comparison], plain: str) -> Iterable[str]:
         yield f"{text}, at least {ahead[worst]:.1f} times ({worst}{f'; aim: {PLAIN_AIM:g} everywhere' if aimed else '; no aim'})"
 
 
-def _because(name: str) -> str:
+def _because(name: str, comparison: Comparison) -> str:
     """Why NumPy is slow at a workload, as far as that is known."""
-    workload = WORKLOADS.get(name)
-    return f": {reason}" if workload and (reason := workload_reason(workload.dtype, workload.spec.reduction.name)) else ""
+    workload, costs = WORKLOADS.get(name), comparison.costs
+    reasons = [workload_reason(workload.dtype, workload.spec.reduction.name) if workload else ""]
+    reasons.append(cost_reason(costs, comparison.bytes) if costs else "")
+    return "; ".join(filter(None, reasons)) or "unexplained"
+
+
+def cost_reason(costs: Costs, nbytes: int) -> str:
+    """Where most of NumPy's time goes that a kernel which reads each element once need not spend; empty where nothing stands out.
+
+    `nbytes` must move in any case.
+    """
+    spent, passes = costs.seconds, costs.moved / nbytes if nbytes else 0.0
+    whole = max(costs.whole, sum(spent.values()))
+    told = {
+        "counts": "in multiplying by a map, since windows do not all count as much",
+        "strided": "in passes over elements that are not neighbours, which NumPy's vector loops do not take",
+        "converted": "in conversions of type",
+        "rows": f"in reductions over runs of {costs.runs.get('rows')} elements, each of which NumPy begins anew",
+        "short": f"in passes over runs of {costs.runs.get('short')} elements, which NumPy copies into its buffer first",
+        "passes": f"in passes over long runs, where all passes move {passes:.1f} times the bytes that must move" if passes >= MANY else "",
+    }
+    shares = {text: spent[kind] / whole for kind, text in told.items() if text and spent[kind] > 0}
+    shares[f"in {costs.calls} calls themselves, {costs.empty * 1e6:.1f} µs each and the interpreter between them"] = (
+        1 - sum(spent.values()) / whole
+    )
+    most = sorted(((share, text) for text, share in shares.items() if share >= SHARE), reverse=True)
+    return ", ".join(f"{share:.0%} {text}" for share, text in most)
 
 
 def workload_reason(dtype: str, reduction: str) -> str:

@@ -370,6 +370,19 @@ def test_the_gradient_of_integers_is_a_gap(dtype, gap):
 # --- what an adapter may offer ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("block", [1 << 8, 1 << 21])
+@pytest.mark.parametrize("reduction, windows, output", QUESTIONS)
+def test_the_calls_are_those_of_the_pooling(reduction, windows, output, block):
+    """The calls that the backend names, made one by one in their order, compute the answer."""
+    case, backend = asked(reduction, windows, output), NumpyBackend(threads=2, block=block)
+    calls = backend.calls(case)
+    for call in calls:
+        call.function(*call.inputs, **({} if call.out is None else {"out": call.out}), **call.arguments)
+    last = calls[-1].inputs[0] if calls[-1].out is None else calls[-1].out
+    answer = backends.run(backend, case)
+    np.testing.assert_array_equal((last if last.base is None else last.base).reshape(answer.shape), answer)
+
+
 def test_native_code_runs(capsys):
     """The script of a case prints its answer as it stands."""
     case = Case(spec_of(Max(), Sliding(kernel=(2, 2))), np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4))

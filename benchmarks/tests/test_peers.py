@@ -11,6 +11,7 @@ from backends.interface import LAYOUTS, Case, dtype_named, refusal
 from backends.spec import Average, Max, PoolSpec, Sliding
 from benchmarks import peers, peers_text
 from benchmarks.__main__ import main
+from benchmarks.costs import KINDS, Costs
 from benchmarks.peers import chosen, compare
 from benchmarks.peers_text import VIEW, Comparison, geometric_mean, table, verdict
 from benchmarks.plain import BlockReduce, WindowView
@@ -133,9 +134,51 @@ def test_the_verdict_is_in_sentences():
     lines = verdict(found, {"tensorflow": "tensorflow"})
     assert lines[0].startswith("NumPy takes 1.17 times as long as torch, over 3 workloads")
     assert lines[1].startswith("  densenet121-transition1-f16: 4.00, more than 2.5: NumPy converts float16 number by number")
-    assert lines[2] == "  three: 1.60"
+    assert lines[2] == "  three: 1.60: unexplained"
     assert lines[3].startswith("block_reduce takes 6.0 times as long as NumPy, over 1 workloads, at least 6.0 times (densenet121-")
     assert lines[4:] == ["two: jax channels_last: wrong: element (0, 0)", "gap: tensorflow: no such layout (2 cells)"]
+
+
+def spent(*, whole=100e-6, moved=1_000, runs=None, **microseconds):
+    seconds = {**dict.fromkeys(KINDS, 0.0), **{kind: 1e-6 * taken for kind, taken in microseconds.items()}}
+    return Costs(calls=5, empty=0.5e-6, whole=whole, moved=moved, seconds=seconds, runs=runs or {})
+
+
+@pytest.mark.parametrize(
+    "costs, why",
+    [
+        (spent(strided=61, passes=35), "61% in passes over elements that are not neighbours, which NumPy's vector loops do not take"),
+        (spent(short=50, counts=26, passes=20, runs={"short": 64}), "50% in passes over runs of 64 elements, which NumPy copies into its buffer first, 26% in multiplying by a map, since windows do not all count as much"),
+        (spent(passes=90, moved=3_600), "90% in passes over long runs, where all passes move 3.6 times the bytes that must move"),
+        (spent(rows=97, runs={"rows": 49}), "97% in reductions over runs of 49 elements, each of which NumPy begins anew"),
+        (spent(converted=80, passes=19), "80% in conversions of type"),
+        (spent(passes=60), "40% in 5 calls themselves, 0.5 µs each and the interpreter between them"),
+        (spent(passes=95), "unexplained"),
+        (spent(strided=150, passes=150, moved=900), "50% in passes over elements that are not neighbours, which NumPy's vector loops do not take"),
+        (None, "unexplained"),
+    ],
+)  # fmt: skip
+def test_a_slow_workload_is_explained(costs, why):
+    """Beside a ratio above 1.5 stands what takes a fifth of NumPy's time or more, most first; where nothing does: "unexplained"."""
+    found = compared(nl=[2.0], tl=[1.0])
+    found.costs, found.bytes = costs, 1_000
+    assert verdict({"vgg16-pool1": found}, {})[1] == f"  vgg16-pool1: 2.00: {why}"
+
+
+def test_where_numpy_is_slow_its_calls_are_timed(tmp_path, monkeypatch):
+    """A ratio above the limit is explained by a plan's calls, which the file keeps; one below is not."""
+    monkeypatch.setattr(peers, "EXPLAIN", 0.0)
+    monkeypatch.setattr(peers_text, "EXPLAIN", 0.0)
+    asked = {"threads": 1, "select": "m5-wide", "level": "quick", "names": (f"{STRANGERS}:Plain",)}
+    out = io.StringIO()
+    assert compare(**asked, records=tmp_path / "slow", out=out) == 0
+    assert re.search(r"^  m5-wide-pool1: \d+\.\d\d.*: (\d+% in .*|unexplained)$", out.getvalue(), re.MULTILINE)
+    (file,) = tmp_path.glob("slow/peers-*.json")
+    assert set(json.loads(file.read_text())["costs"]["m5-wide-pool1"]["seconds"]) == set(KINDS)
+    monkeypatch.setattr(peers, "EXPLAIN", 1e9)
+    assert compare(**asked, records=tmp_path / "quick", out=out) == 0
+    (file,) = tmp_path.glob("quick/peers-*.json")
+    assert json.loads(file.read_text())["costs"] == {}
 
 
 @pytest.mark.parametrize(
