@@ -27,8 +27,10 @@ def tiled(side: int, axes: int, which: Callable[[Case], bool]) -> Callable[..., 
     def finish(ok: Any, self: Steps, case: Case, answer: np.ndarray) -> np.ndarray:
         if not which(case) or answer.ndim < axes + 2 or min(answer.shape[-axes:]) <= side:
             return ok(case, answer)
+        past: Any = (..., *(slice(side, None),) * axes)
+        first: Any = (..., *(slice(0, size - side) for size in answer.shape[-axes:]))
         wrong = answer.copy()
-        wrong[(..., *(slice(side, None),) * axes)] = answer[(..., *(slice(0, size - side) for size in answer.shape[-axes:]))]
+        wrong[past] = answer[first]
         return ok(case, wrong)
 
     return finish
@@ -125,7 +127,12 @@ def after_empty(ok: Any, self: Steps, case: Case) -> np.ndarray:
 
 def dense(ok: Any, self: Steps, case: Case, row: list, reaches: Any, spatial: Any, n: int, c: int) -> Any:
     w, value = case.spec.windows, ok(case, row, reaches, spatial, n, c)
-    if not slides(w) or set(w.dilation) == {1} or not isinstance(case.spec.reduction, Average) or not np.isfinite(float(value)):
+    if (
+        not isinstance(w, Sliding)
+        or set(w.dilation) == {1}
+        or not isinstance(case.spec.reduction, Average)
+        or not np.isfinite(float(value))
+    ):
         return value
     whole = itertools.product(*(range(max(0, r.positions[0]), min(s, r.positions[-1] + 1)) for r, s in zip(reaches, spatial, strict=True)))
     return value if all(math.isfinite(row[self.flat(place, spatial)]) for place in whole) else case.x.dtype.type(np.nan)
