@@ -245,7 +245,7 @@ def select_and_scatter_picks(case: Case) -> Any:
     """XLA's SelectAndScatter with GE: `pick = first; for x: if not (x[pick] >= x): pick = x`.
 
     A NaN is always replaced, and always replaces. Where the last padded axis is padded by (0, 1), the last index of the
-    kernel there is a chain of its own, so that a tie is not always won by the first.
+    kernel there comes after all others, so that a tie is not always won by the first.
     """
     rows = rows_of(case.x)
     daz = flushed(rows, case.x.dtype)
@@ -253,21 +253,13 @@ def select_and_scatter_picks(case: Case) -> Any:
     axis = _split_axis(case)
     kernel = case.spec.windows.kernel
     last = np.zeros(math.prod(kernel), bool) if axis is None else np.indices(kernel)[axis].reshape(-1) == kernel[axis] - 1
-
-    def better(pick: Any, other: Any) -> Any:
-        return np.where(daz[everyone, pick] >= daz[everyone, other], pick, other)
-
-    def chain(taps: Any) -> Any:
-        pick = np.full(len(rows), taps[0])
-        for tap in taps[1:]:
-            pick = better(pick, np.full(len(rows), tap))
-        return pick
-
     picks = []
     for taps in kernel_taps(case):
-        parts = [[tap for tap, late in zip(taps, last, strict=True) if tap >= 0 and late == when] for when in (False, True)]
-        chains = [chain(part) for part in parts if part]
-        picks.append(chains[0] if len(chains) == 1 else better(*chains))
+        first, *others = [tap for when in (False, True) for tap, late in zip(taps, last, strict=True) if tap >= 0 and late == when]
+        pick = np.full(len(rows), first)
+        for tap in others:
+            pick = np.where(daz[everyone, pick] >= daz[:, tap], pick, tap)
+        picks.append(pick)
     return np.array(picks, np.int64).reshape(-1, len(rows)).T
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from backends import oracle, text
 from properties.divergences_tensorflow import ROWS
+from properties.tensorflow_gradients import select_and_scatter_picks
 
 LINE = "max sliding kernel=7 stride=1 gradient channels_last x={0}:1,1,14:0,1,-nan,... cotangent={0}:1,1,8:1,-0.1,..."
 
@@ -37,3 +38,22 @@ def _answer(row, case, total):
     answer = np.array(row.predict(case, None)).astype(case.x.dtype)
     answer[0, 0, 7] = total
     return answer
+
+
+@pytest.mark.parametrize(
+    "x, picks",
+    [
+        ("0,nan,0,0", [3, 3, 2, 3]),
+        ("1,nan,0,0", [3, 3, 2, 3]),
+        ("0,nan,nan,0", [3, 3, 3, 3]),
+        ("0,0,nan,0", [1, 1, 3, 3]),
+        ("0,1,1,0", [2, 1, 2, 3]),
+        ("nan,1,0,0", [1, 1, 2, 3]),
+    ],
+)
+def test_xla_picks(x: str, picks: list[int]) -> None:
+    """XLA's pick goes on from the first columns of a window to the last one, as it was seen to do by TensorFlow 2.21, cotangent by cotangent."""
+    _, case = text.parse(
+        f"max sliding kernel=2,2 stride=1,1 padding=same_upper gradient x=float32:1,1,2,2:{x} cotangent=float32:1,1,2,2:1x4"
+    )
+    assert select_and_scatter_picks(case).tolist() == [picks]
