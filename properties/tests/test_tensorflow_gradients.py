@@ -54,6 +54,6 @@ def _answer(row, case, total):
 def test_xla_picks(x: str, picks: list[int]) -> None:
     """XLA's pick goes on from the first columns of a window to the last one, as it was seen to do by TensorFlow 2.21, cotangent by cotangent."""
     _, case = text.parse(
-        f"max sliding kernel=2,2 stride=1,1 padding=same_upper gradient x=float32:1,1,2,2:{x} cotangent=float32:1,1,2,2:1x4"
+        f"max sliding kernel=2,2 stride=1,1 padding=same_upper gradient channels_first x=float32:1,1,2,2:{x} cotangent=float32:1,1,2,2:1x4"
     )
     assert select_and_scatter_picks(case).tolist() == [picks]
