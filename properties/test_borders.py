@@ -5,7 +5,7 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from backends.compare import assert_conforms, format_of
+from backends.compare import assert_conforms
 from backends.interface import OUTPUTS, Backend, Capabilities, Case, dtype_named, same_bits
 from backends.spec import SAME, Adaptive, Average, Global, Lp, Max, PoolSpec, Sliding
 from backends.text import with_strides
@@ -93,15 +93,11 @@ def hundreds(draw: st.DrawFn, backend: Backend, *, reductions_=("max", "average"
     windows = kinds[draw(one_of(tuple(kind for kind in ("sliding", *kinds) if kind in can.windows)))]
     x = np.ones((1, 2, math.prod(spatial)))
     odd = (3.0, np.nan, 3.0, np.inf) if dtype in FLOATS else (3.0,)
-    if reduction.name == "average" and draw(one_of((False, True, True))):
-        # Just below 2, where a type's digits are finest: a count that is off by one shows in a mean of half types.
-        x *= 2 - format_of(dtype_named(dtype)).u * 2
-        odd = (3.0,)
     x[..., draw(number(0, x.shape[-1] - 1))] = draw(one_of(odd))
     return posed(draw, PoolSpec(reduction=reduction, windows=windows), x.reshape(1, 2, *spatial).astype(dtype_named(dtype)), layout, output)
 
 
-@law(draw=hundreds, windows={"sliding"}, most_taps=5000, examples=3)
+@law(draw=hundreds, windows={"sliding"}, most_taps=5000, examples=2)
 def test_windows_of_hundreds(backend, case):
     """In a window of hundreds no element is out of reach."""
     assert_conforms(case, backend.ask(case))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from backends.compare import assert_conforms
+from backends.compare import assert_conforms, format_of
 from backends.interface import LAYOUTS, OUTPUTS, WINDOWS, Backend, Capabilities, Case, Layout, Output
 from backends.spec import SAME, Adaptive, Average, Global, PoolSpec, Sliding
 from properties.arranging import USUAL, arranged
@@ -107,10 +107,12 @@ def test_wide_windows(backend, case):
 
 SIDES: Mapping[int, tuple[tuple[int, ...], ...]] = {
     1: ((600,), (129,), (257,)),
-    2: ((34, 37), (19, 40), (66, 18)),
+    2: ((18, 37), (34, 19), (66, 17)),
     3: ((9, 17, 10), (11, 9, 18)),
 }
-"""Maps that are larger on each axis than what kernels compute at once."""
+"""How many windows a large map has on each axis: more than what kernels compute at once."""
+COUNTED: Mapping[int, tuple[int, ...]] = {1: (511,), 2: (19, 17), 3: (7, 7, 7)}
+"""Maps of more elements than bfloat16 counts exactly, and of so few that a count that is off by one shows in its means below 2."""
 SAMPLES, LANES = (9, 17, 33), (129, 65, 257, 33)
 STEPS = ((2, 1), (3, 2), (3, 1), (2, 2), (1, 1), (3, 3), (4, 2))
 MOST_WORK = 6000
@@ -143,19 +145,23 @@ def large_extent(
 ) -> Case:
     """The case of a number: what is not given varies with it."""
     can = able[name]
-    rank = [n for n in (2, 1, 3) if n in can.ndims]
+    rank = [n for n in ((2, 1, 2, 3) if what == "map" else (2, 1, 3)) if n in can.ndims]
     ndim = rank[place % len(rank)]
-    kernel, stride = STEPS[place % len(STEPS)]
+    kernel, stride = (2, 1) if ndim == 3 else STEPS[place // 3 % len(STEPS)]
     samples, channels = 1 + place % 2, 1 + place % 3
     # Few windows, where there are many samples or channels: the oracle's work is their product.
     reach = 2 * kernel - 1 if place % 6 == 5 else kernel
     spatial = (reach + 1, reach, reach + 2)[-ndim:] if kind == "sliding" else (3, 4, 5)[:ndim]
     if what == "map":
-        spatial, samples = SIDES[ndim][place % len(SIDES[ndim])], 1
+        samples, channels = 1, 1 + place % 2
+        spatial = tuple(stride * size for size in SIDES[ndim][place % len(SIDES[ndim])])
     elif what == "samples":
         samples = SAMPLES[place % len(SAMPLES)]
     else:
-        channels = LANES[place % len(LANES)] if name != "lp" else (65, 33)[place % 2]
+        channels = LANES[place // 2 % len(LANES)] if name != "lp" else (65, 33)[place // 2 % 2]
+    means = name == "average" and kind == "global" and what == "map"
+    if means:
+        spatial = COUNTED[ndim]
     windows = {
         "sliding": sliding_by(place, can, ndim, kernel, stride),
         "adaptive": Adaptive(output_size=(((9 + place % 8) // (2 if ndim == 3 else 1)) if what == "map" else 2 + place % 2,) * ndim),
@@ -163,16 +169,18 @@ def large_extent(
     }[kind]
     reduction = SIMPLE[name]
     if isinstance(reduction, Average) and kind == "sliding":
-        reduction = Average(
-            count_include_pad=can.count_include_pad and place % 5 == 1, divisor=7 if can.divisor and place % 4 == 1 else None
-        )
+        counted, divided = can.count_include_pad and place % 5 == 1, can.divisor and place // 2 % 4 == 1
+        reduction = Average(count_include_pad=counted, divisor=7 if divided else None)
     spec = PoolSpec(reduction=reduction, windows=windows)
     most = max(1, MOST_WORK // (4 if name == "lp" else 1) // count_along(spec, spatial))
-    samples, channels = (
-        (samples, min(channels, max(1, most // samples))) if what == "samples" else (min(samples, max(1, most // channels)), channels)
-    )
+    if what == "samples":
+        channels = min(channels, max(1, most // samples))
+    else:
+        samples = min(samples, max(1, most // channels))
     x = scrambled((samples, channels, *spatial), dtype, 1 + place * 37 % 250)
-    if dtype in FLOATS and what != "map" and place % 3 == 1:
+    if means and place // 2 % 2:
+        x[...] = 2 - 2 * format_of(x.dtype).u
+    if dtype in FLOATS and what != "map" and place // 2 % 3 == 1:
         # One in each plane, each at another place: whoever drops it in some lanes shows.
         planes = x.reshape(samples * channels, -1)
         planes[np.arange(len(planes)), np.arange(len(planes)) % planes.shape[1]] = np.nan
