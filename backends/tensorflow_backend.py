@@ -232,11 +232,12 @@ class TensorFlow:
 
     @property
     def device(self) -> str:
-        """What computes: "cpu", or the GPU by name."""
+        """What computes: "cpu", or the GPU by name, spelled as PyTorch's and JAX's: who is timed on one device is compared."""
         if self.variant != "gpu":
             return "cpu"
         details = self.tf.config.experimental.get_device_details(self.tf.config.list_physical_devices("GPU")[0])
-        return f"gpu:0 {details.get('device_name', '')}".strip()
+        kind = "cuda" if self.tf.test.is_built_with_cuda() else "gpu"
+        return f"{kind}:0 {details.get('device_name', '')}".strip()
 
     @property
     def threads(self) -> int:

@@ -20,7 +20,7 @@ from benchmarks.cells import Effort
 
 CACHE = 256 << 20
 """Bytes of the largest cache of a GPU today, for a device whose adapter does not say."""
-LEAST, MOST = 3, 1024
+LEAST, MOST = 3, 8192
 """At least and at most so many buffers are rotated."""
 ROUND = 0.01
 """Seconds of a round at least: that hides what reading the clock costs."""
