@@ -70,9 +70,9 @@ EVERY: dict[str, Any] = {
     "suppress_health_check": list(HealthCheck),
     "report_multiple_bugs": False,
 }
-EXAMPLES = {"alone": 100, "beside": 60}
+EXAMPLES = {"alone": 100, "beside": 40}
 """How many cases a law draws: that the laws see a defect is shown alone, and beside a framework only that no row hides it."""
-WHOLE = {"real_layers"}
+WHOLE = {"large_extents", "real_layers"}
 """Laws that go through a table: all of it is asked beside a framework as well."""
 UNBOUNDED = Budget(seconds=1e9)
 
