@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -64,21 +65,30 @@ def part(case: Case, sample: slice, channel: slice) -> Case:
     return case.replace(x=plain(case.x[sample, channel]), cotangent=None if cotangent is None else plain(cotangent[sample, channel]))
 
 
-def one_apart(case: Case) -> list[Case]:
-    """Cases of one input shape that differ in one attribute: option, size, reduction, output, type, layout or values."""
-    specs = [PoolSpec(reduction=one, windows=case.spec.windows) for one in _other_reductions(case)]
-    specs += [PoolSpec(reduction=_without_padding(case.spec.reduction, one), windows=one) for one in _other_windows(case)]
-    found = [asked_of(spec, case) for spec in specs if fits(spec, case.spatial)]
-    found += [larger for axis in range(case.x.ndim) if (larger := _larger(case, axis)) is not None]
-    found += [part(case, slice(0, 0), slice(None))] if case.x.shape[0] else []
-    found.append(case.replace(layout=LAYOUTS[1 - LAYOUTS.index(case.layout)]))
-    found += [case.replace(x=plain(case.x[..., ::-1])), *_of_other_types(case)]
+def one_apart(case: Case) -> tuple[list[Case], list[Case], list[Case]]:
+    """Cases that differ from one in a single attribute: an option of its pooling, a size, or anything else (type, layout, values …)."""
+    reductions = [PoolSpec(reduction=one, windows=case.spec.windows) for one in _other_reductions(case)]
+    windows = [PoolSpec(reduction=_without_padding(case.spec.reduction, one), windows=one) for one in _other_windows(case)]
+    options = [spec for spec in windows if _sizes(spec.windows) == _sizes(case.spec.windows)]
+    of_options = [asked_of(spec, case) for spec in (*reductions, *options) if fits(spec, case.spatial)]
+    of_sizes = [asked_of(spec, case) for spec in windows if spec not in options and fits(spec, case.spatial)]
+    of_sizes += [larger for axis in range(case.x.ndim) if (larger := _larger(case, axis)) is not None]
+    of_sizes += [part(case, slice(0, 0), slice(None))] if case.x.shape[0] else []
+    others = [
+        case.replace(layout=LAYOUTS[1 - LAYOUTS.index(case.layout)]),
+        case.replace(x=plain(case.x[..., ::-1])),
+        *_of_other_types(case),
+    ]
     if case.cotangent is not None:
-        found.append(case.replace(cotangent=plain(case.cotangent[..., ::-1])))
-        found.append(case.replace(output="values", cotangent=None))
+        others.append(case.replace(cotangent=plain(case.cotangent[..., ::-1])))
+        others.append(case.replace(output="values", cotangent=None))
     elif isinstance(case.spec.reduction, Max):
-        found.append(case.replace(output="indices" if case.output == "values" else "values"))
-    return found
+        others.append(case.replace(output="indices" if case.output == "values" else "values"))
+    return of_options, of_sizes, others
+
+
+def _sizes(windows: Windows) -> tuple[Any, ...]:
+    return tuple(getattr(windows, name, None) for name in ("name", "kernel", "stride", "dilation", "output_size"))
 
 
 def _other_reductions(case: Case) -> list[Reduction]:
