@@ -185,7 +185,7 @@ ROWS = (
     mutant("adaptive", "late_past_128", "an axis above 128 has bins that begin one late", bin=lambda ok, self, i, o, n: (
         range(min(n - 1, ok(i, o, n).start + 1), ok(i, o, n).stop) if n > 128 and 1 < o < n // 2 else ok(i, o, n))),
     mutant("dilation", "dense", "a dilated average is a dense convolution, whose holes hold 0·inf", cell=dense),
-    mutant("divisor", "counted_in_bfloat16", "bfloat16 counts its taps in bfloat16", divisor=lambda ok, self, case, reaches, inside: (
+    mutant("divisor", "counted_in_bfloat16", "bfloat16 counts its taps in bfloat16", known_as=("torch-bfloat16-gradient",), divisor=lambda ok, self, case, reaches, inside: (
         float(np.asarray(ok(case, reaches, inside)).astype(case.x.dtype)) if case.x.dtype.name == "bfloat16" and case.spec.reduction.divisor is None
         else ok(case, reaches, inside))),
     mutant("divisor", "shifted_by_one_too_few", "a divisor that is a power of two above two shifts by one too few", divisor=lambda ok, self, case, reaches, inside: (

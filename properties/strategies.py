@@ -32,7 +32,7 @@ PALETTES = ("whole", "fractions", "special", "extreme")
 ORDERS = (
     *(2.0, 1.0, 3.0),  # twice: kernels have paths of their own for them
     *(2.0, 1.0, 3.0, 1.5, 2.5, 4.0, 7.0, 12.0, 1.25, 33.0, 5.0, 6.0, 2.125, 1.099609375),
-    *(8.0, 3.5, 10.0, 1.03125, 15.0, 64.0, 9.0, 4.75, 2.96875, 11.0, 14.0, 24.0),
+    *(8.0, 3.5, 10.0, 1.0302734375, 15.0, 64.0, 9.0, 5.26953125, 2.970703125, 11.0, 14.0, 24.0),
 )
 """Orders of the Lp norm: even, odd, fractional, high, near another; each exact in float16, so that no adapter rounds it."""
 STEEP = 7
