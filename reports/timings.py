@@ -12,6 +12,7 @@ family with its position ("window": 13).
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from reports import spread
 from reports.lines import Environment
 from reports.record import Problem
 
+_THREADS = re.compile("THREADS|NPROC|NUM_INT(RA|ER)OP")
 BEYOND = 1.1
 """The share of the limit from which a timing is said to have passed it: the copy beside it is measured to a few per cent."""
 
@@ -222,17 +224,22 @@ def _conditions(content: Mapping[str, Any]) -> str:
     }
     said = [f"{text} {told[name]}" for name, text in words.items() if told.get(name)]
     settings = told.get("settings")
-    said += [f"{name}={value}" for name, value in settings.items()] if isinstance(settings, Mapping) else []
+    # How many threads were asked for stands with each timing.
+    said += [f"{name}={value}" for name, value in settings.items() if not _THREADS.search(name)] if isinstance(settings, Mapping) else []
     return ", ".join(said)
 
 
 def conditions(timings: Iterable[Timing]) -> list[str]:
-    """What the machine was set to in all of these, and how loaded it was before and after them, in words."""
-    said, loads = dict[str, None](), list[float]()
+    """What the machine was set to in all of these, what in some, and how loaded it was before and after them, in words."""
+    told, loads = dict[str, list[str]](), list[float]()
     for timing in timings:
-        said |= {timing.conditions: None} if timing.conditions else {}
+        told.setdefault(timing.conditions, timing.conditions.split(", ") if timing.conditions else [])
         loads += timing.load
-    return [*said, *([f"load of the machine {min(loads):.2g} to {max(loads):.2g} before and after the timings"] if loads else [])]
+    words = dict.fromkeys(word for said in told.values() for word in said)
+    always = [word for word in words if all(word in said for said in told.values())]
+    found = [", ".join(always)] if always else []
+    found += [f"in some {', '.join(some)}"] if (some := [word for word in words if word not in always]) else []
+    return [*found, *([f"load of the machine {min(loads):.2g} to {max(loads):.2g} before and after the timings"] if loads else [])]
 
 
 def _renamed(environment: Environment, ident: str) -> Environment:

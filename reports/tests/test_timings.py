@@ -56,7 +56,7 @@ def test_what_the_machine_was_set_to_is_told(tmp_path):
     measured = timings.read([_written(tmp_path, content)], {samples.HERE.id: samples.HERE.cpu}).timings
     told = speed.told(measured, samples.HERE)
     assert told.conditions == [
-        "usable cores 2, virtual machine yes, frequency policy performance, huge pages madvise, OMP_NUM_THREADS=1, NPROC=1",
+        "usable cores 2, virtual machine yes, frequency policy performance, huge pages madvise",
         "load of the machine 0.25 to 16 before and after the timings",
     ]
 
@@ -113,3 +113,17 @@ def test_a_benchmark_without_environment_finds_a_home(tmp_path, known, home):
     del content["benchmarks"][0]["extra_info"]["environment"]
     (timing,) = timings.read([_written(tmp_path, content)], known).timings
     assert timing.environment == home
+
+
+def test_conditions_are_told_once():
+    """What the machine was set to in all timings is told once, what only some had apart, and thread counts stand with the timings."""
+    spread_ = timings.spread.of([1.0, 1.1, 1.2])
+    both = [
+        timings.Timing(
+            workload="w", backend="b", spread=spread_, conditions="frequency policy powersave, KMP_INIT_AT_FORK=FALSE", load=(0.5, 1)
+        ),
+        timings.Timing(workload="w", backend="c", spread=spread_, conditions="frequency policy powersave"),
+    ]
+    assert timings.conditions(both)[:2] == ["frequency policy powersave", "in some KMP_INIT_AT_FORK=FALSE"]
+    settings = {"OMP_NUM_THREADS": "1", "NPROC": "1", "TF_NUM_INTRAOP_THREADS": "1", "LD_PRELOAD": "libx.so"}
+    assert timings._conditions({"machine_info": {"poolproof": {"settings": settings}}}) == "LD_PRELOAD=libx.so"
