@@ -177,7 +177,7 @@ ROWS = (
         max(map(abs, numbers), default=0.0) if p > 40 and not any(math.isnan(v) for v in numbers) else ok(numbers, p))),
     mutant("lp", "nearly_whole", "an order within 0.04 of a whole number is that number", norm=lambda ok, self, numbers, p: (
         ok(numbers, float(round(p)) if abs(p - round(p)) < 0.04 else p))),
-    mutant("lp", "one_at_infinity", "order one hands on NaN where x is 0 and the cotangent infinite (PyTorch)", known_as=("torch-lp-formula",),
+    mutant("lp", "one_at_infinity", "order one hands on NaN where x is 0 and the cotangent infinite",
         parts=lambda ok, self, case, reduction, reaches, numbers, weight: ok(case, reduction, reaches, numbers, weight) + (
             [(i, math.nan) for i, v in enumerate(numbers) if v == 0] if isinstance(reduction, Lp) and reduction.p == 1 and math.isinf(weight) else [])),
     mutant("adaptive", "edges_in_16_bits", "edges i·n are kept in 16 bits", bin=lambda ok, self, i, o, n: (
@@ -185,9 +185,6 @@ ROWS = (
     mutant("adaptive", "late_past_128", "an axis above 128 has bins that begin one late", bin=lambda ok, self, i, o, n: (
         range(min(n - 1, ok(i, o, n).start + 1), ok(i, o, n).stop) if n > 128 and 1 < o < n // 2 else ok(i, o, n))),
     mutant("dilation", "dense", "a dilated average is a dense convolution, whose holes hold 0·inf", cell=dense),
-    mutant("divisor", "counted_in_bfloat16", "bfloat16 counts its taps in bfloat16", known_as=("torch-bfloat16-gradient",), divisor=lambda ok, self, case, reaches, inside: (
-        float(np.asarray(ok(case, reaches, inside)).astype(case.x.dtype)) if case.x.dtype.name == "bfloat16" and case.spec.reduction.divisor is None
-        else ok(case, reaches, inside))),
     mutant("divisor", "shifted_by_one_too_few", "a divisor that is a power of two above two shifts by one too few", divisor=lambda ok, self, case, reaches, inside: (
         d / 2 if (d := case.spec.reduction.divisor or 0) > 2 and d & (d - 1) == 0 else ok(case, reaches, inside))),
 )  # fmt: skip
