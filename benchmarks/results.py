@@ -15,8 +15,6 @@ import backends
 from benchmarks.machine import PINS
 from reports import spread
 
-SPREAD = spread.NOISY_IQR
-"""The share of the median over which the middle half of a noisy timing spreads."""
 SETTINGS = ("DNNL_", "GLIBC_TUNABLES", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "OMP_", "ONEDNN_", "TF_", "TORCH", "XLA_")
 """How the environment variables begin that choose other code, or other memory, for the same call."""
 

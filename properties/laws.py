@@ -29,7 +29,7 @@ from backends import text
 from backends.compare import Nonconformity
 from backends.interface import Case, Unsupported
 from backends.process import TimedOut
-from properties import subject
+from properties import questions, subject
 from properties.strategies import MOST_TAPS, askable, cases, count_taps, stack_of
 from properties.subject import Misbehaved, Subject
 from reports.record import Record, Tally, Writer
@@ -253,7 +253,7 @@ class Trial:
             backend.tally.known += 1
         comparison = error.comparison if isinstance(error, Nonconformity) else (backend.last.comparison if known and backend.last else None)
         expected, actual, bound = first_difference(comparison)
-        written, question = text.write(case), subject.question(case)
+        written, question = text.write(case), questions.question(case)
         self.records.append(
             Record(
                 law=self.law.name, case=written, backend=backend.name, version=backend.version, device=backend.device,

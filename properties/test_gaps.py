@@ -8,8 +8,9 @@ import backends
 from backends import text
 from backends.compare import Nonconformity, assert_conforms
 from backends.interface import Case, missing
+from properties.questions import question
 from properties.strategies import cases
-from properties.subject import Subject, question
+from properties.subject import Subject
 from reports.record import Gap, Writer
 
 TRIALS = 100

@@ -19,7 +19,8 @@ from backends.process import Remote
 from backends.spec import Adaptive, Max, PoolSpec, Sliding, Windows
 from properties.divergences_torch import ROWS
 from properties.laws import REGISTRY, Budget, LawBroken, Trial, law
-from properties.subject import LEAST_PATIENCE, Subject, question
+from properties.questions import question
+from properties.subject import LEAST_PATIENCE, Subject
 from properties.tests import strangers
 from reports.record import Writer, load
 

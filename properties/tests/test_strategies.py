@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from backends.interface import LAYOUTS, OUTPUTS, missing, same_bits
 from properties.arranging import EXPANDED, MEMORY, REPEATED, arranged
 from properties.mutable import Steps
+from properties.questions import question
 from properties.strategies import DTYPES, PALETTES, STACK, cases, count_taps, palette, scrambled, tile
-from properties.subject import question
 from properties.test_values import CHANNELS, nan_everywhere, with_nan_everywhere
 from properties.tests.strangers import Sound
 
