@@ -131,11 +131,6 @@ def predict_max(case: Case, exact: Exact) -> Any:
     return running_max(case, xla=False, raw=case.x.dtype.name == "float32" and is_onednn(case))[0]
 
 
-def predict_max_raw(case: Case, exact: Exact) -> Any:
-    """bfloat16 by Eigen: channels outside a whole vector are copied as they are."""
-    return running_max(case, xla=False, raw=True)[0]
-
-
 def predict_max_xla(case: Case, exact: Exact) -> Any:
     return running_max(case, xla=True, raw=False)[0]
 

@@ -120,11 +120,15 @@ class Reuses(Sound):
 
 class WrongOnce(Sound):
     name = "wrong-once"
-    asked = 0
+    right = False
 
     def reduce(self, windows, case):
-        self.asked += 1
-        return windows.max(axis=(-2, -1)) + (self.asked == 5)
+        pooled = windows.max(axis=(-2, -1))
+        # Where adding one shows.
+        if self.right or not pooled.size or not (np.abs(pooled) < 1000).all():
+            return pooled
+        self.right = True
+        return pooled + 1
 
 
 class Writes(Sound):
