@@ -8,6 +8,7 @@ loses accuracy. It is slow, and made for small cases.
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -27,6 +28,9 @@ class Tap(NamedTuple):
 
     position: tuple[int, ...]
     inside: bool
+
+
+_tap = partial(tuple.__new__, Tap)  # the constructor of a named tuple is written in Python, and this is called millions of times
 
 
 class Reach(NamedTuple):
@@ -159,7 +163,7 @@ class Steps:
         """Every position of a window, in row-major order."""
         positions = itertools.product(*(reach.positions for reach in reaches))
         inside = ([0 <= i < size for i in reach.positions] for reach, size in zip(reaches, spatial, strict=True))
-        return [Tap(p, all(flags)) for p, flags in zip(positions, itertools.product(*inside), strict=True)]
+        return list(map(_tap, zip(positions, map(all, itertools.product(*inside)), strict=True)))
 
     # --- reductions ---
 

@@ -6,20 +6,21 @@ the pooling that has no defect, and what the definition says of it is computed o
 
 import dataclasses
 import functools
+import gc
 import inspect
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
 
 from backends import oracle
-from backends.interface import Backend, Case, same_bits
+from backends.interface import Backend, Case, Unsupported, same_bits
 from properties.divergence import Divergence
 from properties.laws import Budget, Law, LawBroken, Trial
 from properties.mutable import Steps
@@ -61,7 +62,7 @@ LEFT_OUT = {
 """Laws that are not put to stand-ins, and why."""
 
 ALONE = "alone"
-MOST_REMEMBERED = 60_000
+MOST_REMEMBERED = 200_000
 
 EVERY: dict[str, Any] = {
     "deadline": None,
@@ -148,37 +149,51 @@ def _bits(case: Case) -> tuple:
 
 @contextmanager
 def remembering(memory: Memory) -> Iterator[None]:
-    """While this lasts, the oracle answers each case once."""
+    """While this lasts, the oracle answers each case once.
+
+    Python looks for garbage less often: what is remembered is none, and going through it over and over took a third of the time.
+    """
+    thresholds = gc.get_threshold()
     pool, remembered_pool = oracle.pool, memory(oracle.pool)
 
     def asked(case: Case, cells: oracle.Cells | None = None) -> oracle.Exact:
         return remembered_pool(case) if cells is None else pool(case, cells)
 
     oracle.pool = asked
+    gc.set_threshold(100_000, 50, 1000)
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         oracle.pool = pool
 
 
 class Noting(Steps):
-    """The correct pooling, which notes the steps that it takes."""
+    """The correct pooling, which notes the steps that it takes: a step that was taken has the plain one in its place."""
 
-    STEPS = frozenset(name for name in vars(Steps) if inspect.isfunction(vars(Steps)[name]))
+    STEPS = frozenset(name for name, step in vars(Steps).items() if inspect.isfunction(step))
 
-    def __init__(self) -> None:
-        self.taken: set[str] = set()
+    @property
+    def taken(self) -> frozenset[str]:
+        return self.STEPS & self.__dict__.keys()
 
-    def __getattribute__(self, name: str) -> Any:
-        if name in Noting.STEPS:
-            self.taken.add(name)
-        return super().__getattribute__(name)
+
+def _noting(name: str) -> Callable[..., Any]:
+    def first(self: Noting, *arguments: Any) -> Any:
+        self.__dict__[name] = step = getattr(super(Noting, self), name)
+        return step(*arguments)
+
+    return first
+
+
+for _name in Noting.STEPS:
+    setattr(Noting, _name, _noting(_name))
 
 
 def worked_out(case: Case) -> tuple[np.ndarray, frozenset[str]]:
     """The correct answer, and the steps that lead to it: a defect in no other can change it."""
     steps = Noting()
-    return steps.fetch(steps.bind(case)()), frozenset(steps.taken)
+    return steps.fetch(steps.bind(case)()), steps.taken
 
 
 class Correct(Steps):
@@ -198,11 +213,15 @@ class Correct(Steps):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A case that a law was put on, and every case that it asked of the backend for that."""
+    """A case that a law was put on, and every case that it asked of the backend for that.
+
+    `origin` is the same question on the bench that drew it, if that was another.
+    """
 
     law: str
     case: Case
     asked: tuple[Case, ...]
+    origin: "Question | None" = None
 
 
 class Drawing(Trial):
@@ -218,6 +237,13 @@ class Drawing(Trial):
         self.questions.append(Question(law=self.law.name, case=case, asked=tuple(self.asked)))
 
 
+class Asking(Drawing):
+    """The same outside Hypothesis, which is told of a case that cannot be asked by an exception of its own."""
+
+    def _filter(self, case: Case, reason: str) -> NoReturn:
+        raise Unsupported(reason)
+
+
 @contextmanager
 def intact(cases: Iterable[Case]) -> Iterator[None]:
     """What a defect writes to its input is undone, since others are asked the same."""
@@ -230,17 +256,39 @@ def intact(cases: Iterable[Case]) -> Iterator[None]:
             array[...] = before
 
 
+class Killers:
+    """The questions that showed a defect, the latest first: what showed one often shows the next, or the same beside a framework."""
+
+    def __init__(self) -> None:
+        self.questions: list[Question] = []
+
+    def note(self, question: Question) -> None:
+        """This one showed a defect just now."""
+        first = question.origin or question
+        self.questions = [first, *(other for other in self.questions if other is not first)]
+
+
 class Bench:
-    """Where defects are tried: alone, or on top of what a framework is recorded to do."""
+    """Where defects are tried: alone, or on top of what a framework is recorded to do.
+
+    Benches with the same `memory` and the same `killers` learn from each other.
+    """
 
     def __init__(
-        self, laws: Sequence[Law], framework: Framework | None = None, rows: Sequence[Divergence] = (), memory: Memory | None = None
+        self,
+        laws: Sequence[Law],
+        framework: Framework | None = None,
+        rows: Sequence[Divergence] = (),
+        memory: Memory | None = None,
+        killers: Killers | None = None,
     ) -> None:
-        self.memory = memory or Memory()
+        self.memory, self.killers = memory or Memory(), killers or Killers()
         self.laws, self.framework = ordered(laws), framework
+        self._named = {law.name: law for law in self.laws}
         self.rows = tuple(remembered(row, self.memory) for row in rows)
         self.worked_out = self.memory(worked_out)
         self._questions: dict[str, list[Question]] = {}
+        self._here: dict[int, Question | None] = {}
 
     def answers(self, case: Case) -> np.ndarray:
         """The correct answer."""
@@ -271,28 +319,42 @@ class Bench:
                 with suppress(Unsatisfiable):
                     law.test(drawing, self._drawn(law))
             self._questions[law.name] = drawing.questions
+            self._here |= {id(question): question for question in drawing.questions}
         return self._questions[law.name]
 
     def _drawn(self, law: Law) -> settings:
         few = self.framework is not None and law.name not in WHOLE
         return settings(max_examples=EXAMPLES["beside" if few else ALONE], derandomize=True, **EVERY)
 
+    def here(self, question: Question) -> Question | None:
+        """A question that was drawn on another bench, as it is put on this one; None if it cannot be asked.
+
+        Raises:
+            LawBroken: the law does not hold without any defect.
+        """
+        if id(question) not in self._here:
+            asked: list[Case] = []
+            asking = Asking(self._named[question.law], self.subject(Correct(self.answers, asked)), asked)
+            with intact((question.case,)), suppress(Unsupported):
+                asking.put(question.case)
+            self._here[id(question)] = next((dataclasses.replace(same, origin=question) for same in asking.questions), None)
+        return self._here[id(question)]
+
     def judge(self, mutant: Mutant, rows: Sequence[Divergence] | None = None, among: Sequence[Question] | None = None) -> Verdict:
         """Put every law to a pooling with a defect, until one breaks; `rows` stand for the framework's own.
 
-        Where it answers everything that a law asks as the correct pooling does, the law holds as it did when it was drawn.
-        `among` are the questions that it is known to answer otherwise, if these are to be put alone.
+        Questions that showed a defect before come first. Where it answers everything that a law asks as the correct pooling
+        does, the law holds as it did when it was drawn. `among` are the questions that it is known to answer otherwise, if
+        these are to be put alone.
         """
         clock, compared = Stopwatch(), 0
         differing: list[Question] = []
         excused: Counter[str] = Counter()
-        for law in self.laws:
-            with clock.stopped():
-                questions = self.questions(law)
+        for law, questions in self._rounds(among, clock):
             wrong = mutant.build()
             subject = self.subject(wrong, rows)
             trial = Trial(law, subject, None, UNBOUNDED)
-            for question in questions if among is None else [one for one in among if one.law == law.name]:
+            for question in questions:
                 compared += 1
                 if not any(mutant.steps.keys() & self.worked_out(case)[1] for case in question.asked):
                     continue
@@ -304,9 +366,26 @@ class Bench:
                     try:
                         trial.put(question.case)
                     except LawBroken as broken:
+                        self.killers.note(question)
                         return Verdict(killed_by=law.name, compared=compared, seconds=clock.seconds(), message=str(broken))
                 excused.update(subject.excused)
         return Verdict(compared=compared, seconds=clock.seconds(), differing=tuple(differing), excused=excused)
+
+    def _rounds(self, among: Sequence[Question] | None, clock: Stopwatch) -> Iterator[tuple[Law, Sequence[Question]]]:
+        """Laws, and what each is to be put on, in that order; what is drawn for it does not count."""
+        if among is not None:
+            for law in self.laws:
+                yield law, [question for question in among if question.law == law.name]
+            return
+        for question in self.killers.questions:
+            with clock.stopped():
+                mine = self.here(question) if question.law in self._named else None
+            if mine is not None:
+                yield self._named[mine.law], [mine]
+        for law in self.laws:
+            with clock.stopped():
+                questions = self.questions(law)
+            yield law, questions
 
     def answers_alike(self, wrong: Backend, cases: Sequence[Case]) -> bool:
         """Whether a pooling answers cases as the correct one does, bit by bit and still after the last, and leaves its input alone."""

@@ -22,7 +22,7 @@ from properties.mutable import Steps
 from properties.mutant import Mutant
 from properties.mutants import MUTANTS
 from properties.recorded import FRAMEWORKS
-from properties.sensitivity import ALONE, EVERY, LEFT_OUT, UNBOUNDED, Bench, Memory, Verdict, ordered, remembering
+from properties.sensitivity import ALONE, EVERY, LEFT_OUT, UNBOUNDED, Bench, Killers, Memory, Verdict, ordered, remembering
 from properties.subject import Subject
 from reports.record import Mutant as MutantRecord
 from reports.record import Writer
@@ -35,14 +35,14 @@ PLAIN = Case(spec=PoolSpec(reduction=Average(), windows=Sliding(kernel=(2, 2))),
 @pytest.fixture(scope="session")
 def bench() -> Iterator[Callable[[str], Bench]]:
     """What gives the bench on which defects are tried alone or beside a framework, made once."""
-    memory, made = Memory(), dict[str, Bench]()
+    memory, killers, made = Memory(), Killers(), dict[str, Bench]()
     frameworks = {framework.name: framework for framework in FRAMEWORKS}
 
     def of(beside: str) -> Bench:
         if beside not in made:
             framework = frameworks.get(beside)
             rows = [row for row in DIVERGENCES if framework and row.applies_to(framework.name, framework.version)]
-            made[beside] = Bench(list(laws().values()), framework, rows, memory)
+            made[beside] = Bench(list(laws().values()), framework, rows, memory, killers)
         return made[beside]
 
     with remembering(memory):
@@ -51,13 +51,14 @@ def bench() -> Iterator[Callable[[str], Bench]]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = metafunc.config.getoption("--mutants")
+    # A defect that was seen alone is put next beside the frameworks, to what showed it.
+    if "mutant" in metafunc.fixturenames:
+        metafunc.parametrize("mutant", part(chosen), ids=lambda mutant: f"{mutant.family}: {mutant.id}")
     if "known" in metafunc.fixturenames:
         metafunc.parametrize("known, beside", KNOWN if chosen == "all" else [])
     elif "beside" in metafunc.fixturenames:
         # What a framework is recorded to do costs minutes to compute: a part of the defects is tried alone.
         metafunc.parametrize("beside", BESIDE if chosen == "all" else BESIDE[:1])
-    if "mutant" in metafunc.fixturenames:
-        metafunc.parametrize("mutant", part(chosen), ids=lambda mutant: f"{mutant.family}: {mutant.id}")
 
 
 def part(which: str) -> list[Mutant]:
@@ -93,6 +94,9 @@ def test_random_cases_raise_no_alarm(record_property) -> None:
 def test_is_killed(mutant: Mutant, beside: str, bench: Callable[[str], Bench], records: Writer, record_property) -> None:
     """A law sees the seeded defect, alone and on top of what a framework is recorded to do."""
     place = bench(beside)
+    if beside != ALONE:
+        # So that what shows it alone is asked here, whichever worker tried it alone.
+        bench(ALONE).judge(mutant)
     verdict = place.judge(mutant)
     outcome = verdict.killed_by or "survived"
     if not verdict.killed_by and beside != ALONE:

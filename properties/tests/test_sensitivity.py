@@ -9,10 +9,12 @@ from backends.interface import Case, same_bits
 from backends.spec import Average, Lp, Max, PoolSpec, Sliding
 from properties.__main__ import laws
 from properties.divergence import Divergence
+from properties.laws import LawBroken
 from properties.mutable import Steps
 from properties.mutants import MUTANTS
-from properties.recorded import FRAMEWORKS
-from properties.sensitivity import LEFT_OUT, Bench, Memory, intact, ordered, remembering, worked_out
+from properties.recorded import FRAMEWORKS, Recorded
+from properties.sensitivity import LEFT_OUT, Bench, Killers, Memory, Question, intact, ordered, remembering, worked_out
+from properties.subject import Subject
 
 TORCH = next(framework for framework in FRAMEWORKS if framework.name == "torch")
 DEFECTS = {f"{mutant.family}: {mutant.id}": mutant for mutant in MUTANTS}
@@ -73,6 +75,43 @@ def test_a_defect_is_killed():
     assert verdict.killed_by == "indices"
     assert verdict.compared > 0
     assert "indices" in verdict.message
+
+
+def test_what_showed_a_defect_is_put_first_to_the_next():
+    """A question that showed a defect alone shows the same one beside a framework at once, if the framework can be asked it."""
+    killers, memory, law = Killers(), Memory(), [laws()["indices"]]
+    alone, beside = Bench(law, None, (), memory, killers), Bench(law, TORCH, (), memory, killers)
+    assert alone.judge(DEFECTS["index: base_one"]).killed_by == "indices"
+    (shown,) = killers.questions
+    assert alone.judge(DEFECTS["index: base_one"]).compared == 1
+    here = beside.here(shown)
+    assert here is not None and here.case == shown.case
+    assert beside.judge(DEFECTS["index: base_one"]).compared == 1
+    assert killers.questions == [shown]
+
+
+def test_what_a_framework_cannot_be_asked_is_no_question_there():
+    """A question that showed a defect alone is left out beside a framework that cannot be asked it."""
+    killers, memory, law = Killers(), Memory(), [laws()["values"]]
+    alone, beside = Bench(law, None, (), memory, killers), Bench(law, TORCH, (), memory, killers)
+    assert alone.judge(DEFECTS["same side: lower_is_upper"]).killed_by == "values"
+    assert beside.here(killers.questions[0]) is None
+
+
+def test_a_question_is_put_beside_a_framework_without_the_defect_first():
+    """Where the framework itself breaks a law on a question, that is not laid on the defect."""
+    wrong = Divergence(
+        id="off", backend="torch", variants=frozenset({""}), versions=">=2", verdict="bug", observed="", description="",
+        smallest="max sliding kernel=1 values channels_first x=float32:1,1,1:0",
+        where=lambda case: np.array(True), predict=lambda case, exact: exact.value + 1,
+    )  # fmt: skip
+    question = Question(law="values", case=one_case(), asked=(one_case(),))
+    place = bench("values", framework=TORCH, rows=[wrong])
+    assert place.here(question) is not None, "the row excuses what it predicts"
+    place = bench("values", framework=TORCH, rows=[wrong])
+    place.subject = lambda inner, rows=None: Subject(Recorded(TORCH, [wrong], inner), ())  # type: ignore[method-assign]
+    with pytest.raises(LawBroken):
+        place.here(question)
 
 
 def test_a_defect_that_no_law_sees_survives():
