@@ -1,7 +1,9 @@
 """Sizes for which kernels have ways of their own: those of vectors, of wide windows, of real layers, of many bins."""
 
-from collections.abc import Mapping
-from typing import Any
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -26,6 +28,8 @@ from properties.strategies import (
     one_of,
     scrambled,
 )
+
+T = TypeVar("T")
 
 FLOATS, HALF = ("float32", "float64", "float16", "bfloat16"), ("float16", "bfloat16")
 WIDTHS = (8, 7, 9, 16, 17, 15, 32, 33, 31, 64, 65, 63, 129, 127)
@@ -144,33 +148,35 @@ def large_extent(
     place: int, name: str, output: Output, dtype: str, layout: Layout, kind: str, what: str, able: Mapping[str, Capabilities]
 ) -> Case:
     """The case of a number: what is not given varies with it."""
-    can = able[name]
-    rank = [n for n in ((2, 1, 2, 3) if what == "map" else (2, 1, 3)) if n in can.ndims]
-    ndim = rank[place % len(rank)]
-    kernel, stride = (2, 1) if ndim == 3 else STEPS[place // 3 % len(STEPS)]
-    samples, channels = 1 + place % 2, 1 + place % 3
+    can, varied = able[name], partial(by_number, place)
+    ndim = varied("axes", [n for n in ((2, 1, 2, 3) if what == "map" else (2, 1, 3)) if n in can.ndims])
+    kernel, stride = (2, 1) if ndim == 3 else varied("step", STEPS)
+    samples, channels = varied("samples", (1, 2)), varied("channels", (1, 2, 3))
+    dilated = varied("dilated", (False,) * 5 + (True,))
     # Few windows, where there are many samples or channels: the oracle's work is their product.
-    reach = 2 * kernel - 1 if place % 6 == 5 else kernel
+    reach = 2 * kernel - 1 if dilated else kernel
     spatial = (reach + 1, reach, reach + 2)[-ndim:] if kind == "sliding" else (3, 4, 5)[:ndim]
     if what == "map":
-        samples, channels = 1, 1 + place % 2
-        spatial = tuple(stride * size for size in SIDES[ndim][place % len(SIDES[ndim])])
+        samples, channels = 1, varied("channels", (1, 2))
+        spatial = tuple(stride * size for size in varied("side", SIDES[ndim]))
     elif what == "samples":
-        samples = SAMPLES[place % len(SAMPLES)]
+        samples = varied("many samples", SAMPLES)
     else:
-        channels = LANES[place // 2 % len(LANES)] if name != "lp" else (65, 33)[place // 2 % 2]
+        channels = varied("many channels", LANES if name != "lp" else (65, 33))
     means = name == "average" and kind == "global" and what == "map"
     if means:
         spatial = COUNTED[ndim]
     windows = {
-        "sliding": sliding_by(place, can, ndim, kernel, stride),
-        "adaptive": Adaptive(output_size=(((9 + place % 8) // (2 if ndim == 3 else 1)) if what == "map" else 2 + place % 2,) * ndim),
+        "sliding": sliding_by(place, can, ndim, kernel, stride, dilated=dilated),
+        "adaptive": Adaptive(
+            output_size=((varied("bins", range(9, 17)) // (2 if ndim == 3 else 1)) if what == "map" else varied("bins", (2, 3)),) * ndim
+        ),
         "global": Global(),
     }[kind]
     reduction = SIMPLE[name]
     if isinstance(reduction, Average) and kind == "sliding":
-        counted, divided = can.count_include_pad and place % 5 == 1, can.divisor and place // 2 % 4 == 1
-        reduction = Average(count_include_pad=counted, divisor=7 if divided else None)
+        counted, divided = varied("counted", (False,) * 4 + (True,)), varied("divisor", (None, None, None, 7))
+        reduction = Average(count_include_pad=can.count_include_pad and counted, divisor=divided if can.divisor else None)
     spec = PoolSpec(reduction=reduction, windows=windows)
     most = max(1, MOST_WORK // (4 if name == "lp" else 1) // count_along(spec, spatial))
     if what == "samples":
@@ -178,24 +184,30 @@ def large_extent(
     else:
         samples = min(samples, max(1, most // channels))
     x = scrambled((samples, channels, *spatial), dtype, 1 + place * 37 % 250)
-    if dtype in FLOATS and what != "map" and place // 2 % 3 == 1:
+    if dtype in FLOATS and what != "map" and varied("NaN", (False, False, True)):
         # One in each plane, each at another place: whoever drops it in some lanes shows.
         planes = x.reshape(samples * channels, -1)
         planes[np.arange(len(planes)), np.arange(len(planes)) % planes.shape[1]] = np.nan
     cotangent = None
     if output == "gradient":
         cotangent = scrambled((samples, channels, *spec.output_shape(spatial)), dtype, 1 + place * 41 % 250)
-    return Case(spec=spec, x=arranged(x, USUAL[place % len(USUAL)]), layout=layout, output=output, cotangent=cotangent)
+    return Case(spec=spec, x=arranged(x, varied("memory", USUAL)), layout=layout, output=output, cotangent=cotangent)
 
 
-def sliding_by(place: int, can: Capabilities, ndim: int, kernel: int, stride: int) -> Sliding:
+def by_number(place: int, what: str, choices: Sequence[T]) -> T:
+    """One of the choices, by a number; independently of what is chosen by that number for something else."""
+    digest = hashlib.blake2b(f"{what} {place}".encode(), digest_size=8).digest()
+    return choices[int.from_bytes(digest, "big") % len(choices)]
+
+
+def sliding_by(place: int, can: Capabilities, ndim: int, kernel: int, stride: int, *, dilated: bool) -> Sliding:
     """Sliding windows of a number, with whatever padding, dilation and rounding a backend takes."""
     kinds = [kind for kind in ("valid", "symmetric", "same_upper", "asymmetric", "symmetric", "same_lower") if kind in can.paddings]
-    kind, pad = kinds[place // 2 % len(kinds)] if kinds else "valid", kernel // 2
+    kind, pad = by_number(place, "padding", kinds) if kinds else "valid", kernel // 2
     pairs = {"symmetric": ((pad, pad),) * ndim, "asymmetric": ((pad, 0),) * ndim}
-    dilation = 2 if can.dilation and place % 6 == 5 else 1
+    dilation = 2 if can.dilation and dilated else 1
     padding: Any = pairs.get(kind, kind) if pad or kind in SAME else "valid"
-    ceil_mode = can.ceil_mode and kind not in SAME and place % 3 == 2
+    ceil_mode = can.ceil_mode and kind not in SAME and by_number(place, "ceil", (False, False, True))
     return Sliding(kernel=(kernel,) * ndim, stride=(stride,) * ndim, dilation=(dilation,) * ndim, padding=padding, ceil_mode=ceil_mode)
 
 
@@ -212,46 +224,56 @@ def real_layers(backend: Backend, *, reductions_=("max", "average", "lp"), dtype
     """
     able = askable(backend, reductions_=reductions_, windows=("sliding",), outputs=outputs, dtypes=dtypes)
     asked = tuple(
-        (name, layer, dtype, output, small, lanes)
+        (name, layer, dtype, output, small, lanes, layout)
         for name, can in able.items()
         for output in OUTPUTS
         for dtype in DTYPES
         for layer in layers_of(can)
         if output in can.outputs and output in outputs and dtype in can.dtypes and dtype in dtypes
         if "int" not in dtype or output != "gradient"
-        # Half types twice: what is lost in a half accumulator shows in large numbers, all else in sums that none rounds.
-        for small in ((False, True) if name == "average" and dtype in HALF and output == "values" else (False,))
+        for halves in [name == "average" and dtype in HALF and output == "values"]
+        # Half types twice, in both layouts: what is lost in a half accumulator shows in large numbers, all else in sums that none rounds.
+        for small in ((False, True) if halves else (False,))
+        for layout in ([each for each in LAYOUTS if each in can.layouts] if halves else (None,))
         for lanes in ((False, True) if name == "max" and output == "values" else (False,))
     )  # fmt: skip
     return number(0, len(asked) - 1).map(lambda place: real_layer(place, *asked[place], able))
 
 
 def real_layer(
-    place: int, name: str, layer: Layer, dtype: str, output: Output, small: bool, lanes: bool, able: Mapping[str, Capabilities]
+    place: int,
+    name: str,
+    layer: Layer,
+    dtype: str,
+    output: Output,
+    small: bool,
+    lanes: bool,
+    layout: Layout | None,
+    able: Mapping[str, Capabilities],
 ) -> Case:
-    """The case of a number: what is not given varies with it, by steps that have no common factor.
+    """The case of a number: what is not given varies with it.
 
     `lanes`: channels that fill a vector, and lie next to each other.
     """
-    can = able[name]
+    can, varied = able[name], partial(by_number, place)
     k, stride, pad, ceil_mode = layer
     ndim = 2 if 2 in can.ndims else min(can.ndims)
     windows = Sliding(kernel=(k,) * ndim, stride=(stride,) * ndim, padding=((pad, pad),) * ndim if pad else "valid", ceil_mode=ceil_mode)
     reduction = SIMPLE[name]
-    if isinstance(reduction, Average) and can.count_include_pad and place % 3 == 2:
+    if isinstance(reduction, Average) and can.count_include_pad and varied("counted", (False, False, True)):
         reduction = Average(count_include_pad=True)
-    short, long = max(k - 2 * pad, 1) + place % 5, max(k, 9 + place * 7 % 32)
-    spatial = (short, long) if place % 4 else (long, short)
+    short, long = max(k - 2 * pad, 1) + varied("short", range(5)), max(k, varied("long", range(9, 41)))
+    spatial = (long, short) if varied("upright", (False, False, False, True)) else (short, long)
     spec = PoolSpec(reduction=reduction, windows=windows)
     most = max(1, MOST_TAPS // 2 // count_along(spec, spatial[-ndim:]))
-    channels = 16 if lanes else (1, 3, 8)[place % 3]
+    channels = 16 if lanes else varied("channels", (1, 3, 8))
     x = scrambled((1, min(most, channels), *spatial[-ndim:]), dtype, 1 + place * 37 % 250)
     x = np.sign(x) if small else x
     layouts = [layout for layout in LAYOUTS if layout in can.layouts][-1 if lanes else 0 :]
     cotangent = None
     if output == "gradient":
         cotangent = scrambled((*x.shape[:2], *spec.output_shape(x.shape[2:])), dtype, 1 + place * 41 % 250)
-    return Case(spec=spec, x=x, layout=layouts[place % len(layouts)], output=output, cotangent=cotangent)
+    return Case(spec=spec, x=x, layout=layout or varied("layout", layouts), output=output, cotangent=cotangent)
 
 
 @law(draw=real_layers, windows={"sliding"}, examples=10)
