@@ -85,7 +85,8 @@ def kind_of(call: Call) -> str:
         return "rows" if length < min(ROW, arrays[0].size) and isinstance(getattr(call.function, "__self__", None), np.ufunc) else "passes"
     if strided:
         return "strided"
-    return "short" if length < min(SHORT, call.out.size) else "passes"
+    # A copy needs no buffer: 0.1 ns an element in runs of 64.
+    return "short" if length < min(SHORT, call.out.size) and call.function is not copy else "passes"
 
 
 def run_of(call: Call) -> tuple[int, bool]:

@@ -42,7 +42,7 @@ SHOWN = 300
 """Characters of a case up to which a reader looks at it, so that code for it is worth its room."""
 READ = 2000
 """Characters of such code that are worth it."""
-COMPILED = 0.4
+COMPILED = 0.3
 """The share of its seconds that a law has where each spec is compiled: a case there stacks several patterns of values."""
 
 

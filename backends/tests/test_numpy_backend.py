@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import backends
-from backends import numpy_backend, oracle
+from backends import numpy_backend, numpy_kernels, oracle
 from backends.compare import assert_conforms
 from backends.interface import Case, Unsupported, dtype_named
 from backends.numpy_backend import FLOATS, INTEGERS, NumpyBackend
@@ -128,6 +128,39 @@ def test_windows_of_every_width(reduction, output, kernel, dilation, layout):
         g = numbers(oracle.pool(case).value.shape) if output == "gradient" else None
         case = case.replace(output=output, cotangent=g)
     assert_conforms(case, backends.run(NumpyBackend(threads=1), case))
+
+
+def by_two(*kernel, **more):
+    return Sliding(kernel=kernel, stride=(2,) * len(kernel), **more)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize(
+    "windows, spatial",
+    [
+        (by_two(3, 3), (9, 12)),
+        (by_two(3, 3, padding=((1, 1), (1, 1))), (9, 12)),
+        (by_two(3, 3, ceil_mode=True), (8, 10)),
+        (by_two(5, 4, padding=((2, 1), (2, 2)), ceil_mode=True), (7, 9)),
+        (by_two(3, 3, padding=((2, 2), (1, 0)), dilation=(2, 3)), (9, 13)),
+        (by_two(3, 4, padding="same_upper"), (4, 3)),
+        (by_two(3, 4, 3, padding="same_lower"), (5, 6, 7)),
+        (by_two(1, 3), (5, 7)),
+    ],
+)
+def test_stepping_windows_over_all_memory_as_one_run(monkeypatch, windows, spatial, dtype, layout):
+    """Windows that step by two conform when every one between them is computed too: inside, at borders, and where all are clipped."""
+    taken = []
+    monkeypatch.setattr(numpy_kernels, "FLAT_FROM", 1)
+    flat = numpy_kernels.by_flat_taps
+    monkeypatch.setattr(numpy_kernels, "by_flat_taps", lambda *given: taken.append(1) or flat(*given))
+    values = palette(dtype_named(dtype))
+    x = values[np.random.default_rng(0).integers(len(values), size=(2, 3, *spatial))]
+    case = Case(spec_of(Max(), windows), x, layout)
+    assert_conforms(case, backends.run(NumpyBackend(threads=1), case))
+    # The first axis that is reduced reads the input, which may lie anyhow.
+    assert bool(taken) == (sum(k > 1 for k in windows.kernel) > 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])

@@ -294,7 +294,7 @@ def test_a_law_whose_time_is_up_rejects_what_it_rejected() -> None:
 
 @pytest.mark.parametrize("compiles, asked", [(False, 1), (True, 0)])
 def test_a_law_has_less_time_where_specs_are_compiled(compiles: bool, asked: int) -> None:
-    """Of a backend that compiles each spec a law asks nothing more after two fifths of the time that others have."""
+    """Of a backend that compiles each spec a law asks nothing more after three tenths of the time that others have."""
     backend = strangers.Sound()
     backend.compiles = compiles
     one = trial(backend, "values")
