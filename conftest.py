@@ -21,6 +21,8 @@ from reports.record import DEFAULT_FOLDER, Loading, Writer
 
 BUDGETS = {"ci": 2.5, "dev": 30.0, "thorough": 120.0}
 """Seconds that a law with one share of examples may ask one backend: a bound for compiled variants, more than others need."""
+COMPILED = {"ci": 0.3}
+"""The share of them for what compiles each spec, where a run of it should not take longer than others'."""
 
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}
 """Threads that spin between small calls would take the processor from whoever asks."""
@@ -183,7 +185,8 @@ def backend(request: pytest.FixtureRequest, loaded: Callable[[str], Backend | Ex
 def budget(pytestconfig: pytest.Config) -> Budget:
     """How long a law may ask one backend."""
     given = pytestconfig.getoption("--budget")
-    return Budget(seconds=BUDGETS.get(hypothesis.settings.get_current_profile_name(), 30.0) if given is None else given)
+    profile = hypothesis.settings.get_current_profile_name()
+    return Budget(seconds=BUDGETS.get(profile, 30.0), compiled=COMPILED.get(profile, 1.0)) if given is None else Budget(seconds=given)
 
 
 def _remote(name: str, *, answers: Path | None, **where: Any) -> Remote:

@@ -27,7 +27,7 @@ DOUBLING_FROM = 6
 """Taps from which doubling, which also works on the padding, does less than tap by tap."""
 
 FLAT_TO = 96
-"""Elements of a run, between one tap of a window and the next, up to which a pass over all memory beats one over short runs."""
+"""Elements of a run, of the axes after the one that is reduced, up to which a pass over all memory beats one over such runs."""
 FLAT_FROM = 1 << 15
 """Elements of a register from which that saves more than the calls for a copy and the borders cost."""
 

@@ -42,8 +42,6 @@ SHOWN = 300
 """Characters of a case up to which a reader looks at it, so that code for it is worth its room."""
 READ = 2000
 """Characters of such code that are worth it."""
-COMPILED = 0.3
-"""The share of its seconds that a law has where each spec is compiled: a case there stacks several patterns of values."""
 
 
 class LawBroken(AssertionError):
@@ -55,10 +53,17 @@ class Budget:
     """How much a law may ask of one backend: examples are Hypothesis' profile, seconds are ours.
 
     A compiled variant takes seconds for each new spec, so the number of examples alone says
-    little; past `seconds` a law asks no more, and the tally says how much it saw.
+    little; past `seconds` a law asks no more, and the tally says how much it saw. `compiled` is the
+    share of its seconds that a law has where each spec is compiled: a case there stacks several
+    patterns of values.
     """
 
     seconds: float = 30.0
+    compiled: float = 1.0
+
+    def of(self, backend: Any) -> float:
+        """The seconds for a backend."""
+        return self.seconds * (self.compiled if getattr(backend, "compiles", False) else 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,8 +161,7 @@ class Trial:
         """Put one case to the backend; rejects what the law is not about or the backend cannot be asked."""
         tally = self.backend.tally
         # What has more examples by profile has more time as well.
-        share = max(1.0, self.law.examples) * (COMPILED if self.backend.compiles else 1)
-        spent = time.perf_counter() - self.started > self.budget.seconds * share
+        spent = time.perf_counter() - self.started > self.budget.of(self.backend) * max(1.0, self.law.examples)
         if spent and not self.failed:
             # Hypothesis may put a case again, and calls it flaky if that is not rejected as it was before.
             if _digest(case) in self._rejected:

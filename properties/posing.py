@@ -1,7 +1,8 @@
 """What strategies of some laws share: a setting that a backend has, options that fit it, and a case posed in it."""
 
-from collections.abc import Collection
-from typing import Any, NamedTuple
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -10,9 +11,17 @@ from backends.interface import LAYOUTS, OUTPUTS, Backend, Capabilities, Case, La
 from backends.spec import Average, Lp, Max, PoolSpec, Reduction
 from properties.strategies import DTYPES, askable, draw_reduction, number, one_of
 
+T = TypeVar("T")
+
 SIMPLE: dict[str, Reduction] = {"max": Max(), "average": Average(), "lp": Lp(p=2)}
 DIVISORS = (None, 3, None, -2, None, 4, None, 1000, None, 64, None, 257, None, 70_001, None, 2**24 + 1, None, 2**32 + 3)
 """None as often as not; past what a byte holds, what bfloat16 holds exactly, float16 at all, float32 exactly, and what 32 bits hold."""
+
+
+def by_number(place: int, what: str, choices: Sequence[T]) -> T:
+    """One of the choices, by a number; independently of what is chosen by that number for something else."""
+    digest = hashlib.blake2b(f"{what} {place}".encode(), digest_size=8).digest()
+    return choices[int.from_bytes(digest, "big") % len(choices)]
 
 
 def fitting(draw: st.DrawFn, reduction: Reduction, can: Capabilities, divisors: tuple[int | None, ...] = DIVISORS) -> Reduction:

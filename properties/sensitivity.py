@@ -63,6 +63,7 @@ LEFT_OUT = {
 
 ALONE = "alone"
 MOST_REMEMBERED = 200_000
+"""What all benches ask, nearly; it comes to about a gigabyte."""
 
 EVERY: dict[str, Any] = {
     "deadline": None,
@@ -86,7 +87,10 @@ def ordered(laws: Sequence[Law]) -> list[Law]:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Which law saw a defect, after how many cases and seconds of processor time; None if none did."""
+    """Which law saw a defect, after how many cases that it can change and seconds of processor time; None if none did.
+
+    Both are of a bench that remembers: what showed another defect is put first, and beside a framework what showed this one alone.
+    """
 
     compared: int
     seconds: float
@@ -211,17 +215,13 @@ class Correct(Steps):
 # --- questions -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
-    """A case that a law was put on, and every case that it asked of the backend for that.
-
-    `origin` is the same question on the bench that drew it, if that was another.
-    """
+    """A case that a law was put on, and every case that it asked of the backend for that. No question equals another."""
 
     law: str
     case: Case
     asked: tuple[Case, ...]
-    origin: "Question | None" = None
 
 
 class Drawing(Trial):
@@ -256,22 +256,11 @@ def intact(cases: Iterable[Case]) -> Iterator[None]:
             array[...] = before
 
 
-class Killers:
-    """The questions that showed a defect, the latest first: what showed one often shows the next, or the same beside a framework."""
-
-    def __init__(self) -> None:
-        self.questions: list[Question] = []
-
-    def note(self, question: Question) -> None:
-        """This one showed a defect just now."""
-        first = question.origin or question
-        self.questions = [first, *(other for other in self.questions if other is not first)]
-
-
 class Bench:
     """Where defects are tried: alone, or on top of what a framework is recorded to do.
 
-    Benches with the same `memory` and the same `killers` learn from each other.
+    `killers` are the questions that showed a defect here, the latest first: what showed one often shows the next. What showed one
+    on the bench `alone` is put here as well, and nothing the other way: alone the suite's own questions are all that there is.
     """
 
     def __init__(
@@ -280,15 +269,16 @@ class Bench:
         framework: Framework | None = None,
         rows: Sequence[Divergence] = (),
         memory: Memory | None = None,
-        killers: Killers | None = None,
+        alone: "Bench | None" = None,
     ) -> None:
-        self.memory, self.killers = memory or Memory(), killers or Killers()
+        self.memory, self.alone = memory or Memory(), alone
+        self.killers: list[Question] = []
         self.laws, self.framework = ordered(laws), framework
         self._named = {law.name: law for law in self.laws}
         self.rows = tuple(remembered(row, self.memory) for row in rows)
         self.worked_out = self.memory(worked_out)
         self._questions: dict[str, list[Question]] = {}
-        self._here: dict[int, Question | None] = {}
+        self._here: dict[Question, Question | None] = {}
 
     def answers(self, case: Case) -> np.ndarray:
         """The correct answer."""
@@ -319,7 +309,6 @@ class Bench:
                 with suppress(Unsatisfiable):
                     law.test(drawing, self._drawn(law))
             self._questions[law.name] = drawing.questions
-            self._here |= {id(question): question for question in drawing.questions}
         return self._questions[law.name]
 
     def _drawn(self, law: Law) -> settings:
@@ -327,18 +316,21 @@ class Bench:
         return settings(max_examples=EXAMPLES["beside" if few else ALONE], derandomize=True, **EVERY)
 
     def here(self, question: Question) -> Question | None:
-        """A question that was drawn on another bench, as it is put on this one; None if it cannot be asked.
+        """A question that was drawn on the bench `alone`, as it is put on this one; None if it cannot be asked.
 
         Raises:
             LawBroken: the law does not hold without any defect.
         """
-        if id(question) not in self._here:
+        if question not in self._here:
             asked: list[Case] = []
             asking = Asking(self._named[question.law], self.subject(Correct(self.answers, asked)), asked)
-            with intact((question.case,)), suppress(Unsupported):
-                asking.put(question.case)
-            self._here[id(question)] = next((dataclasses.replace(same, origin=question) for same in asking.questions), None)
-        return self._here[id(question)]
+            with intact((question.case,)), suppress(Unsupported, UnsatisfiedAssumption):
+                try:
+                    asking.put(question.case)
+                except LawBroken as broken:
+                    raise LawBroken(f"without any defect: {broken}") from broken
+            self._here[question] = next(iter(asking.questions), None)
+        return self._here[question]
 
     def judge(self, mutant: Mutant, rows: Sequence[Divergence] | None = None, among: Sequence[Question] | None = None) -> Verdict:
         """Put every law to a pooling with a defect, until one breaks; `rows` stand for the framework's own.
@@ -355,9 +347,9 @@ class Bench:
             subject = self.subject(wrong, rows)
             trial = Trial(law, subject, None, UNBOUNDED)
             for question in questions:
-                compared += 1
                 if not any(mutant.steps.keys() & self.worked_out(case)[1] for case in question.asked):
                     continue
+                compared += 1
                 with intact(question.asked):
                     if self.answers_alike(wrong, question.asked):
                         continue
@@ -366,7 +358,7 @@ class Bench:
                     try:
                         trial.put(question.case)
                     except LawBroken as broken:
-                        self.killers.note(question)
+                        self.killers = [question, *(other for other in self.killers if other is not question)]
                         return Verdict(killed_by=law.name, compared=compared, seconds=clock.seconds(), message=str(broken))
                 excused.update(subject.excused)
         return Verdict(compared=compared, seconds=clock.seconds(), differing=tuple(differing), excused=excused)
@@ -377,11 +369,13 @@ class Bench:
             for law in self.laws:
                 yield law, [question for question in among if question.law == law.name]
             return
-        for question in self.killers.questions:
+        for question in self.alone.killers if self.alone else ():
             with clock.stopped():
                 mine = self.here(question) if question.law in self._named else None
             if mine is not None:
                 yield self._named[mine.law], [mine]
+        for question in self.killers:
+            yield self._named[question.law], [question]
         for law in self.laws:
             with clock.stopped():
                 questions = self.questions(law)

@@ -18,7 +18,7 @@ from backends.process import Outcome, Remote, RemoteError, RemoteFailure
 from properties import bad_calls
 from properties.bad_calls import BadCall
 from properties.divergence import Divergence
-from properties.laws import COMPILED, Budget
+from properties.laws import Budget
 from properties.refusals import invalid, is_ours, knows, outcome, pins, rows
 from properties.subject import native_code
 from reports.record import Record, Tally, Writer
@@ -90,11 +90,10 @@ def test_a_bad_case_raises(remote: Remote, address: str, violation: str, records
         pytest.skip("asked of our own adapters alone")
     square = not ours and any(outcome(remote, case, ours=False) is None for case in bad_calls.plain_cases(remote.capabilities))
     started, unknown, asked, known, left, unasked = time.perf_counter(), [], 0, 0, 0, 0
-    patience = budget.seconds * (COMPILED if getattr(remote, "compiles", False) else 1)
     cases = bad_calls.turned(violation, bad_calls.bad_cases(violation, remote.capabilities, square=square))
     for case in cases:
         # Where a compiler accepts what it should refuse, a case takes it seconds.
-        if asked and time.perf_counter() - started > patience:
+        if asked and time.perf_counter() - started > budget.of(remote):
             left += 1
             continue
         seen = outcome(remote, case, ours=ours)

@@ -1,5 +1,6 @@
 """Known divergences are real: each still deviates, as it says it does, and hides nothing else."""
 
+import ast
 from typing import Any
 
 import numpy as np
@@ -34,19 +35,24 @@ import hashlib, numpy
 given = globals().get("answer", globals().get("result"))
 given = given[-1] if isinstance(given, tuple) else given
 given = given.detach().double().numpy() if hasattr(given, "detach") else numpy.asarray(given)
-given = numpy.sort(given.astype(numpy.float64).ravel()) + 0.0
+given = given.astype(numpy.float64).ravel() + 0.0
 given[numpy.isnan(given)] = numpy.nan
-hashlib.sha256(given.tobytes()).hexdigest()
+given.tobytes().hex() if given.size <= 100 else hashlib.sha256(given.tobytes()).hexdigest()
 """
-"""What follows a reproducer here: a digest of the numbers that it computed, in whatever order they lie."""
+"""What follows a reproducer here: the numbers that it computed, or a digest of many."""
+ATTEMPTS = 5
+"""How often a reproducer is run whose answers differ from call to call."""
 
 
-def digest(array: np.ndarray) -> str:
-    """What NUMBERS says of an answer."""
-    scope: dict[str, Any] = {"answer": array}
+def numbers_of(array: np.ndarray) -> set[str]:
+    """What NUMBERS may say of an answer: frameworks have their channels second or last."""
     *_, told = NUMBERS.strip().splitlines()
-    exec(NUMBERS.removesuffix(told + "\n"), scope)
-    return str(eval(told, scope))
+    found = set()
+    for answer in (array, np.moveaxis(array, 1, -1)):
+        scope: dict[str, Any] = {"answer": answer}
+        exec(NUMBERS.removesuffix(told + "\n"), scope)
+        found.add(str(eval(told, scope)))
+    return found
 
 
 def named(row: Divergence) -> str:
@@ -107,19 +113,41 @@ def test_native_code_reproduces(row: Divergence, backend: Subject, capsys: pytes
     code = observed.native_code(backend.backend, case)
     if code is None:
         pytest.skip(f"{backend.name} offers no native code")
+    exact, one = oracle.pool(case), case.x.shape[:2] == (1, 1)
+
+    def told() -> str:
+        printed, numbers = run_with_numbers(row, backend, code, capsys)
+        assert printed.strip()
+        return numbers
+
+    if case.output == "indices" and not one:
+        told()  # a framework counts places in its own way
+    elif row.nearest is None:
+        assert told() in numbers_of(deviating(row, backend, case, exact))
+    else:
+        assert any(deviates(case, exact, told()) for _ in range(ATTEMPTS))
+
+
+def deviates(case: Case, exact: oracle.Exact, numbers: str) -> bool:
+    """Whether the numbers of a reproducer leave the definition: beyond its bound, or where there are many at all."""
+    dtype = np.dtype(np.int64) if case.output == "indices" else case.x.dtype
+    with np.errstate(over="ignore"):
+        if exact.value.size > 100 or case.x.shape[:2] != (1, 1):
+            return numbers not in numbers_of(exact.value.astype(dtype))
+        answer = np.frombuffer(bytes.fromhex(numbers)).reshape(exact.value.shape).astype(dtype)
+    return bool(compare.compare(case, answer, exact).bad.any())
+
+
+def run_with_numbers(row: Divergence, backend: Subject, code: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """(what a reproducer printed, what NUMBERS says of what it computed)."""
     if isinstance(backend.backend, Remote):
         seen = backend.backend.execute(code + NUMBERS, time_limit=120)
         assert seen.outcome == "returns", seen.text
-        printed, numbers = seen.printed, seen.text
-    else:
-        scope: dict[str, Any] = {"__name__": "__main__"}
-        *_, told = NUMBERS.strip().splitlines()
-        exec(compile(code + NUMBERS.removesuffix(told + "\n"), f"{row.id}.py", "exec"), scope)
-        printed, numbers = capsys.readouterr().out, repr(eval(told, scope))
-    assert printed.strip()
-    # A framework counts places in its own order of axes: one channel of one sample counts alike in all.
-    if row.nearest is None and (case.output != "indices" or case.x.shape[:2] == (1, 1)):
-        assert numbers == repr(digest(deviating(row, backend, case, oracle.pool(case))))
+        return seen.printed, str(ast.literal_eval(seen.text))
+    scope: dict[str, Any] = {"__name__": "__main__"}
+    *_, told = NUMBERS.strip().splitlines()
+    exec(compile(code + NUMBERS.removesuffix(told + "\n"), f"{row.id}.py", "exec"), scope)
+    return capsys.readouterr().out, str(eval(told, scope))
 
 
 @pytest.mark.parametrize("row", ENDS, ids=named)

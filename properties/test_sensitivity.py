@@ -22,7 +22,7 @@ from properties.mutable import Steps
 from properties.mutant import Mutant
 from properties.mutants import MUTANTS
 from properties.recorded import FRAMEWORKS
-from properties.sensitivity import ALONE, EVERY, LEFT_OUT, UNBOUNDED, Bench, Killers, Memory, Verdict, ordered, remembering
+from properties.sensitivity import ALONE, EVERY, LEFT_OUT, UNBOUNDED, Bench, Memory, Verdict, ordered, remembering
 from properties.subject import Subject
 from reports.record import Mutant as MutantRecord
 from reports.record import Writer
@@ -35,14 +35,14 @@ PLAIN = Case(spec=PoolSpec(reduction=Average(), windows=Sliding(kernel=(2, 2))),
 @pytest.fixture(scope="session")
 def bench() -> Iterator[Callable[[str], Bench]]:
     """What gives the bench on which defects are tried alone or beside a framework, made once."""
-    memory, killers, made = Memory(), Killers(), dict[str, Bench]()
+    memory, made = Memory(), dict[str, Bench]()
     frameworks = {framework.name: framework for framework in FRAMEWORKS}
 
     def of(beside: str) -> Bench:
         if beside not in made:
             framework = frameworks.get(beside)
             rows = [row for row in DIVERGENCES if framework and row.applies_to(framework.name, framework.version)]
-            made[beside] = Bench(list(laws().values()), framework, rows, memory, killers)
+            made[beside] = Bench(list(laws().values()), framework, rows, memory, of(ALONE) if framework else None)
         return made[beside]
 
     with remembering(memory):

@@ -1,9 +1,8 @@
 """Sizes for which kernels have ways of their own: those of vectors, of wide windows, of real layers, of many bins."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -13,7 +12,7 @@ from backends.interface import LAYOUTS, OUTPUTS, WINDOWS, Backend, Capabilities,
 from backends.spec import SAME, Adaptive, Average, Global, PoolSpec, Sliding
 from properties.arranging import USUAL, arranged
 from properties.laws import law
-from properties.posing import SIMPLE, fitting, placed, posed, setting
+from properties.posing import SIMPLE, by_number, fitting, placed, posed, setting
 from properties.strategies import (
     DTYPES,
     MOST_TAPS,
@@ -28,8 +27,6 @@ from properties.strategies import (
     one_of,
     scrambled,
 )
-
-T = TypeVar("T")
 
 FLOATS, HALF = ("float32", "float64", "float16", "bfloat16"), ("float16", "bfloat16")
 WIDTHS = (8, 7, 9, 16, 17, 15, 32, 33, 31, 64, 65, 63, 129, 127)
@@ -194,12 +191,6 @@ def large_extent(
     return Case(spec=spec, x=arranged(x, varied("memory", USUAL)), layout=layout, output=output, cotangent=cotangent)
 
 
-def by_number(place: int, what: str, choices: Sequence[T]) -> T:
-    """One of the choices, by a number; independently of what is chosen by that number for something else."""
-    digest = hashlib.blake2b(f"{what} {place}".encode(), digest_size=8).digest()
-    return choices[int.from_bytes(digest, "big") % len(choices)]
-
-
 def sliding_by(place: int, can: Capabilities, ndim: int, kernel: int, stride: int, *, dilated: bool) -> Sliding:
     """Sliding windows of a number, with whatever padding, dilation and rounding a backend takes."""
     kinds = [kind for kind in ("valid", "symmetric", "same_upper", "asymmetric", "symmetric", "same_lower") if kind in can.paddings]
@@ -276,7 +267,7 @@ def real_layer(
     return Case(spec=spec, x=x, layout=layout or varied("layout", layouts), output=output, cotangent=cotangent)
 
 
-@law(draw=real_layers, windows={"sliding"}, examples=10)
+@law(draw=real_layers, windows={"sliding"}, examples=12)
 def test_real_layers(backend, case):
     """The windows of real networks conform on maps of any width: kernels have paths of their own for them."""
     assert_conforms(case, backend.ask(case))

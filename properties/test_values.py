@@ -13,7 +13,7 @@ from backends.spec import Adaptive, Global, Max, PoolSpec, Sliding
 from backends.text import generate
 from properties.arranging import MEMORY
 from properties.laws import law
-from properties.posing import COTANGENTS, SIMPLE, posed, setting
+from properties.posing import COTANGENTS, SIMPLE, by_number, posed, setting
 from properties.strategies import DTYPES, askable, number, one_of, palette, scrambled, tile
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -52,37 +52,49 @@ def test_one_hurting_value(backend, case):
 CHANNELS = range(1, 34)
 
 
-def nan_everywhere(backend: Backend, *, reductions_=("max",), dtypes=FLOATS, outputs=OUTPUTS, **_) -> st.SearchStrategy[Case]:
-    """A NaN at each position of each of 1 … 33 channels: a case for every number of channels, output and layout.
+def nan_everywhere(
+    backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_
+) -> st.SearchStrategy[Case]:
+    """A NaN at each position of each of 1 … 33 channels: of maxima a case for every number of channels, output, type and layout.
 
-    Each follows from its number alone, so that Hypothesis, which asks no number twice, asks them all.
+    Sums have a type for each of the others. Each case follows from its number alone, so that Hypothesis, which asks no number
+    twice, asks them all.
     """
-    can = askable(backend, reductions_=reductions_, windows=("sliding",), outputs=outputs, dtypes=dtypes)["max"]
-    kinds = [kind for kind in dtypes if kind in can.dtypes]
+    able = askable(backend, reductions_=reductions_, windows=("sliding",), outputs=outputs, dtypes=dtypes)
     asked = [
-        (output, channels, kinds[channels % len(kinds)], layout)
+        (name, output, channels, dtype, layout, 2 if 2 in can.ndims else min(can.ndims))
+        for name, can in able.items()
+        for kinds in [[kind for kind in dtypes if kind in can.dtypes]]
         for output in OUTPUTS
         for layout in LAYOUTS
         for channels in CHANNELS
+        for dtype in (kinds if name == "max" else [by_number(channels, f"{name} {output} {layout}", kinds)])
         if output in can.outputs and output in outputs and layout in can.layouts
     ]
-    ndim = 2 if 2 in can.ndims else min(can.ndims)
-    return number(0, len(asked) - 1).map(lambda place: with_nan_everywhere(*asked[place], ndim))
+    return number(0, len(asked) - 1).map(lambda place: with_nan_everywhere(*asked[place]))
 
 
-def with_nan_everywhere(output: Output, channels: int, dtype: str, layout: Layout, ndim: int) -> Case:
-    """As many samples as there are positions: sample s has in channel c its NaN at s + c, and distinct numbers elsewhere."""
+def with_nan_everywhere(name: str, output: Output, channels: int, dtype: str, layout: Layout, ndim: int) -> Case:
+    """As many samples as there are positions: sample s has in channel c its NaN at s + c, and distinct numbers elsewhere.
+
+    What x holds means nothing to the gradient of an average: there the cotangent has such a NaN as well.
+    """
     spatial = {1: (8,), 2: (2, 4), 3: (2, 2, 2)}[ndim]
-    size = math.prod(spatial)
+    spec = PoolSpec(reduction=SIMPLE[name], windows=Sliding(kernel=(2,) * ndim, stride=(1,) * ndim))
+    size, out = math.prod(spatial), spec.output_shape(spatial)
     x = scrambled((size, channels, size), dtype, 5 * channels)
     sample, channel = np.indices((size, channels))
     x[sample, channel, (sample + channel) % size] = np.nan
-    spec = PoolSpec(reduction=Max(), windows=Sliding(kernel=(2,) * ndim, stride=(1,) * ndim))
-    cotangent = scrambled((size, channels, *spec.output_shape(spatial)), dtype, 7 * channels) if output == "gradient" else None
+    cotangent = None
+    if output == "gradient":
+        cotangent = scrambled((size, channels, math.prod(out)), dtype, 7 * channels)
+        if name == "average":
+            cotangent[sample, channel, (sample + channel) % math.prod(out)] = np.nan
+        cotangent = cotangent.reshape(size, channels, *out)
     return Case(spec=spec, x=x.reshape(size, channels, *spatial), layout=layout, output=output, cotangent=cotangent)
 
 
-@law(draw=nan_everywhere, reductions={"max"}, windows={"sliding"}, dtypes=FLOATS, examples=2)
+@law(draw=nan_everywhere, windows={"sliding"}, dtypes=FLOATS, examples=11)
 def test_nan_everywhere(backend, case):
     """A NaN shows from every position of every channel of 1 … 33, in the body of a vector and in its tail."""
     assert_conforms(case, backend.ask(case))

@@ -135,7 +135,18 @@ def by_two(*kernel, **more):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize(
+    "dtype, output",
+    [
+        ("float32", "values"),
+        ("float16", "values"),
+        ("int8", "values"),
+        ("float32", "indices"),
+        ("float16", "indices"),
+        ("float32", "gradient"),
+        ("bfloat16", "gradient"),
+    ],
+)
 @pytest.mark.parametrize(
     "windows, spatial",
     [
@@ -149,7 +160,7 @@ def by_two(*kernel, **more):
         (by_two(1, 3), (5, 7)),
     ],
 )
-def test_stepping_windows_over_all_memory_as_one_run(monkeypatch, windows, spatial, dtype, layout):
+def test_stepping_windows_over_all_memory_as_one_run(monkeypatch, windows, spatial, dtype, output, layout):
     """Windows that step by two conform when every one between them is computed too: inside, at borders, and where all are clipped."""
     taken = []
     monkeypatch.setattr(numpy_kernels, "FLAT_FROM", 1)
@@ -157,10 +168,14 @@ def test_stepping_windows_over_all_memory_as_one_run(monkeypatch, windows, spati
     monkeypatch.setattr(numpy_kernels, "by_flat_taps", lambda *given: taken.append(1) or flat(*given))
     values = palette(dtype_named(dtype))
     x = values[np.random.default_rng(0).integers(len(values), size=(2, 3, *spatial))]
-    case = Case(spec_of(Max(), windows), x, layout)
-    assert_conforms(case, backends.run(NumpyBackend(threads=1), case))
-    # The first axis that is reduced reads the input, which may lie anyhow.
-    assert bool(taken) == (sum(k > 1 for k in windows.kernel) > 1)
+    for one in (x, x[:, :1]):
+        case = Case(spec_of(Max(), windows), one, layout)
+        g = numbers(case.pooled_shape, dtype) if output == "gradient" else None
+        case = case.replace(output=output, cotangent=g)
+        assert_conforms(case, backends.run(NumpyBackend(threads=1), case))
+    if output == "values":
+        # The first axis that is reduced reads the input, which may lie anyhow.
+        assert bool(taken) == (sum(k > 1 for k in windows.kernel) > 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])

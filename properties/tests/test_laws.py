@@ -294,11 +294,11 @@ def test_a_law_whose_time_is_up_rejects_what_it_rejected() -> None:
 
 @pytest.mark.parametrize("compiles, asked", [(False, 1), (True, 0)])
 def test_a_law_has_less_time_where_specs_are_compiled(compiles: bool, asked: int) -> None:
-    """Of a backend that compiles each spec a law asks nothing more after three tenths of the time that others have."""
+    """Of a backend that compiles each spec a law asks nothing more after the share of time that such backends have."""
     backend = strangers.Sound()
     backend.compiles = compiles
     one = trial(backend, "values")
-    one.budget = Budget(seconds=1000)
+    one.budget = Budget(seconds=1000, compiled=0.5)
     one.started -= 0.8 * 1000 * one.law.examples
     one.put(Case(spec=PoolSpec(reduction=Max(), windows=Sliding(kernel=(1, 1))), x=np.zeros((1, 1, 2, 2), np.float32)))
     assert one.backend.tally.compared == asked

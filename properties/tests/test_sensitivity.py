@@ -13,7 +13,7 @@ from properties.laws import LawBroken
 from properties.mutable import Steps
 from properties.mutants import MUTANTS
 from properties.recorded import FRAMEWORKS, Recorded
-from properties.sensitivity import LEFT_OUT, Bench, Killers, Memory, Question, intact, ordered, remembering, worked_out
+from properties.sensitivity import LEFT_OUT, Bench, Memory, Question, intact, ordered, remembering, worked_out
 from properties.subject import Subject
 
 TORCH = next(framework for framework in FRAMEWORKS if framework.name == "torch")
@@ -79,23 +79,34 @@ def test_a_defect_is_killed():
 
 def test_what_showed_a_defect_is_put_first_to_the_next():
     """A question that showed a defect alone shows the same one beside a framework at once, if the framework can be asked it."""
-    killers, memory, law = Killers(), Memory(), [laws()["indices"]]
-    alone, beside = Bench(law, None, (), memory, killers), Bench(law, TORCH, (), memory, killers)
-    assert alone.judge(DEFECTS["index: base_one"]).killed_by == "indices"
-    (shown,) = killers.questions
-    assert alone.judge(DEFECTS["index: base_one"]).compared == 1
+    memory, law, defect = Memory(), [laws()["indices"]], DEFECTS["index: base_one"]
+    alone = Bench(law, None, (), memory)
+    beside = Bench(law, TORCH, (), memory, alone)
+    assert alone.judge(defect).killed_by == "indices"
+    (shown,) = alone.killers
+    assert alone.judge(defect).compared == 1
     here = beside.here(shown)
     assert here is not None and here.case == shown.case
-    assert beside.judge(DEFECTS["index: base_one"]).compared == 1
-    assert killers.questions == [shown]
+    assert beside.judge(defect).compared == 1
+
+
+def test_what_showed_a_defect_beside_a_framework_is_not_put_alone():
+    """Alone a defect meets the suite's own questions only, so that its verdict does not depend on what was tried before."""
+    memory, law, defect = Memory(), [laws()["indices"]], DEFECTS["index: base_one"]
+    alone = Bench(law, None, (), memory)
+    beside = Bench(law, TORCH, (), memory, alone)
+    assert beside.judge(defect).killed_by == "indices"
+    assert beside.killers and not alone.killers
+    assert alone.judge(defect).killed_by == "indices"
+    assert alone.killers[0] in alone.questions(law[0])
 
 
 def test_what_a_framework_cannot_be_asked_is_no_question_there():
     """A question that showed a defect alone is left out beside a framework that cannot be asked it."""
-    killers, memory, law = Killers(), Memory(), [laws()["values"]]
-    alone, beside = Bench(law, None, (), memory, killers), Bench(law, TORCH, (), memory, killers)
+    memory, law = Memory(), [laws()["values"]]
+    alone = Bench(law, None, (), memory)
     assert alone.judge(DEFECTS["same side: lower_is_upper"]).killed_by == "values"
-    assert beside.here(killers.questions[0]) is None
+    assert Bench(law, TORCH, (), memory, alone).here(alone.killers[0]) is None
 
 
 def test_a_question_is_put_beside_a_framework_without_the_defect_first():
@@ -110,7 +121,7 @@ def test_a_question_is_put_beside_a_framework_without_the_defect_first():
     assert place.here(question) is not None, "the row excuses what it predicts"
     place = bench("values", framework=TORCH, rows=[wrong])
     place.subject = lambda inner, rows=None: Subject(Recorded(TORCH, [wrong], inner), ())  # type: ignore[method-assign]
-    with pytest.raises(LawBroken):
+    with pytest.raises(LawBroken, match="without any defect"):
         place.here(question)
 
 

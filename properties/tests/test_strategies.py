@@ -1,5 +1,6 @@
 """Strategies draw what a backend can be asked, valid and varied."""
 
+import hashlib
 import itertools
 from collections import Counter
 
@@ -9,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backends.interface import LAYOUTS, OUTPUTS, missing, same_bits
+from properties.__main__ import laws
 from properties.arranging import EXPANDED, MEMORY, REPEATED, arranged
 from properties.mutable import Steps
 from properties.questions import question
 from properties.strategies import DTYPES, PALETTES, STACK, cases, count_taps, palette, scrambled, tile
+from properties.test_sizes import large_extents, real_layers
 from properties.test_values import CHANNELS, nan_everywhere, with_nan_everywhere
 from properties.tests.strangers import Sound
 
@@ -134,21 +137,49 @@ def test_tile_repeats(picks: bytes, size: int) -> None:
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_a_nan_is_everywhere(channels: int, ndim: int) -> None:
     """Over the samples of one case each position of each channel is NaN once, and no two in a channel of one sample."""
-    case = with_nan_everywhere("gradient", channels, "float16", "channels_last", ndim)
+    case = with_nan_everywhere("max", "gradient", channels, "float16", "channels_last", ndim)
     nan = np.isnan(case.x.astype(np.float32)).reshape(*case.x.shape[:2], -1)
     assert case.x.shape[1] == channels
     assert (nan.sum(axis=0) == 1).all() and (nan.sum(axis=2) == 1).all()
 
 
 def test_nan_is_put_everywhere_in_a_run() -> None:
-    """A run of twice the usual examples asks every number of channels in each layout of each output, and every type."""
+    """The usual examples of a run ask every number of channels in each layout of each output: of maxima in every type, and of sums."""
     seen = set()
+    examples = settings(RELAXED, max_examples=round(100 * laws()["nan_everywhere"].examples), derandomize=True, database=None)
 
-    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @examples
     @given(case=nan_everywhere(Steps()))
     def collect(case) -> None:
-        seen.add((case.output, case.layout, case.x.shape[1], case.x.dtype.name))
+        seen.add((case.spec.reduction.name, case.output, case.layout, case.x.shape[1], case.x.dtype.name))
 
     collect()
-    assert {asked[:3] for asked in seen} == set(itertools.product(OUTPUTS, LAYOUTS, CHANNELS))
-    assert {dtype for *_, dtype in seen} == {"float32", "float64", "float16", "bfloat16"}
+    floats = ("float32", "float64", "float16", "bfloat16")
+    assert {asked[1:] for asked in seen if asked[0] == "max"} == set(itertools.product(OUTPUTS, LAYOUTS, CHANNELS, floats))
+    sums = itertools.product(("average", "lp"), ("values", "gradient"), LAYOUTS, CHANNELS)
+    assert {asked[:4] for asked in seen if asked[0] != "max"} == set(sums)
+
+
+@pytest.mark.parametrize("table", [real_layers, large_extents, nan_everywhere])
+def test_a_table_is_asked_whole(table) -> None:
+    """The usual examples of a run are enough for each case that a law lists: more of them bring no other."""
+    (law,) = [one for one in laws().values() if one.draw is table]
+
+    def asked(examples: float) -> set[str]:
+        found = set()
+
+        @settings(RELAXED, max_examples=round(examples), derandomize=True, database=None)
+        @given(case=table(Steps(), **law.bounds))
+        def collect(case) -> None:
+            found.add(
+                hashlib.sha256(
+                    f"{case.spec} {case.layout} {case.output} {case.x.dtype} {case.x.strides}".encode() + case.x.tobytes()
+                ).digest()
+            )
+
+        collect()
+        return found
+
+    usual = asked(100 * law.examples)
+    assert len(usual) > 500
+    assert usual == asked(150 * law.examples)
