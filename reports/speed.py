@@ -327,8 +327,10 @@ def _warnings(blocks: Iterable[Block], environment: Environment) -> Iterator[str
             f"{count(len(marked))} of {plural(len(entries), 'timing')} were not of what their setting says: do not compare them with the "
             f"others. First: {block.workload} on {entry.timing.series}: {listed(entry.timing.remarks)}."
         )
-    if environment.load is not None and environment.cores and environment.load > environment.cores:
-        yield f"The machine had other work: a load of {environment.load:g} on {plural(environment.cores, 'core')}."
+    # What the environment says is of the start of the run, which may have been minutes before the first timing.
+    load = max((load for _, entry in entries for load in entry.timing.load), default=environment.load)
+    if load is not None and environment.cores and load > environment.cores:
+        yield f"The machine had other work: a load of {load:g} on {plural(environment.cores, 'core')}."
     few = [entry for _, entry in entries if entry.timing.spread.low is None]
     if few:
         yield f"{plural(len(few), 'timing')} had too few rounds for a confidence interval, or kept only their summary."

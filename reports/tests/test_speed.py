@@ -103,10 +103,11 @@ def test_a_time_on_more_cores_than_threads_is_told(tmp_path):
     assert any(warning.startswith("1 of 16 timings were not of what their setting says") for warning in told.warnings)
 
 
-def test_a_busy_machine_is_a_warning():
-    """More runnable processes than cores is said."""
-    told = _told(_timing(), environment=Environment(id="e", cores=2, load=5.0))
-    assert "The machine had other work: a load of 5 on 2 cores." in told.warnings
+@pytest.mark.parametrize("loads, said", [((), True), ((1.0, 5.0), True), ((1.0, 1.5), False)])
+def test_a_busy_machine_is_a_warning(loads, said):
+    """More runnable processes than cores is said: around the timings, or at the start of the run where nobody noted that."""
+    told = _told(_timing(load=loads), environment=Environment(id="e", cores=2, load=5.0))
+    assert ("The machine had other work: a load of 5 on 2 cores." in told.warnings) is said
 
 
 def test_what_was_not_timed_has_a_word_not_a_zero(measured):
