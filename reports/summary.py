@@ -111,7 +111,7 @@ def _run(loaded: Loaded, timed: Sequence[timings.Timing], environments: Sequence
         environment=environment,
         loads=tuple(entry.load for entry in environments if entry.load is not None),
         prefix=prefix,
-        headline=verdict.headline(rows, timed=times is not None, interrupted=bool(laws.having(table, "interrupted"))),
+        headline=verdict.headline(rows, timed=times is not None, interrupted=bool(laws.having(table, "interrupted")), mutants=mutants),
         findings=tuple(verdict.findings(rows, found, table, mutants, times)),
         names=names,
         backends=rows,

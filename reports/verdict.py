@@ -102,7 +102,7 @@ def _ways(own: Sequence[Deviation]) -> str:
     return " ".join(said)
 
 
-def headline(rows: Sequence[BackendRow], *, timed: bool, interrupted: bool) -> str:
+def headline(rows: Sequence[BackendRow], *, timed: bool, interrupted: bool, mutants: Sequence[Mutant] = ()) -> str:
     """The verdict in a sentence or three."""
     worst = [row.name for row in rows if row.state == "diverges"]
     known = [row.name for row in rows if row.state in VERDICTS]
@@ -115,8 +115,10 @@ def headline(rows: Sequence[BackendRow], *, timed: bool, interrupted: bool) -> s
         clauses.append(f"{listed(known)} {_agreeing(known, 'deviates', 'deviate')} only in known ways")
     if good:
         clauses.append(f"{listed(good)} {_agreeing(good, 'conforms', 'conform')}")
-    sentence = "; ".join(clauses) or ("Speed alone: nothing was compared with the definition" if timed else "Nothing was compared")
-    said = [f"{sentence}."]
+    without = "Speed alone: nothing was compared with the definition" if timed else "Nothing was compared"
+    if mutants and not timed:
+        without = _sensitivity(mutants).text.rstrip(".")
+    said = [f"{'; '.join(clauses) or without}."]
     if absent:
         said.append(f"{listed(absent)} could not be loaded.")
     if interrupted:

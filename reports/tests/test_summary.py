@@ -49,8 +49,9 @@ def test_the_verdict_is_made_from_the_data(tmp_path):
         ([record.Loading(backend="numpy", status="loaded", version="2")], "Nothing was compared."),
         ([record.Loading(backend="jax", status="broken", message="ImportError: no")], "Nothing was compared. jax could not be loaded."),
         ([_tally("failed")], "numpy deviates in ways that nobody has explained yet."),
+        ([record.Mutant(mutant="m", family="f", killed_by="law")], "The suite sees all of 1 seeded defect."),
     ],
-    ids=["conforms", "interrupted", "nothing asked", "broken", "failed without a case"],
+    ids=["conforms", "interrupted", "nothing asked", "broken", "failed without a case", "sensitivity alone"],
 )
 def test_the_headline_says_what_a_run_came_to(tmp_path, lines, headline):
     """Each way in which a run can end has its own first sentence."""
