@@ -21,7 +21,7 @@ from reports.record import DEFAULT_FOLDER, Loading, Writer
 
 BUDGETS = {"ci": 2.5, "dev": 30.0, "thorough": 120.0}
 """Seconds that a law with one share of examples may ask one backend: a bound for compiled variants, more than others need."""
-COMPILED = {"ci": 0.3, "dev": 0.3, "thorough": 1.0}
+COMPILED = {"ci": 0.2, "dev": 0.3, "thorough": 1.0}
 """The share of them for what compiles each spec: someone waits for the first two."""
 
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}
