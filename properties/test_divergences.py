@@ -30,14 +30,16 @@ CALLS_AT_MOST = 50
 """How often a case is asked whose answers differ from call to call: the first calls of a process find its memory clean."""
 
 
-NUMBERS = """
+TOLD = 100
+"""Up to so many numbers a reproducer tells one by one."""
+NUMBERS = f"""
 import hashlib, numpy
 given = globals().get("answer", globals().get("result"))
 given = given[-1] if isinstance(given, tuple) else given
 given = given.detach().double().numpy() if hasattr(given, "detach") else numpy.asarray(given)
 given = given.astype(numpy.float64).ravel() + 0.0
 given[numpy.isnan(given)] = numpy.nan
-given.tobytes().hex() if given.size <= 100 else hashlib.sha256(given.tobytes()).hexdigest()
+given.tobytes().hex() if given.size <= {TOLD} else hashlib.sha256(given.tobytes()).hexdigest()
 """
 """What follows a reproducer here: the numbers that it computed, or a digest of many."""
 ATTEMPTS = 5
@@ -129,10 +131,10 @@ def test_native_code_reproduces(row: Divergence, backend: Subject, capsys: pytes
 
 
 def deviates(case: Case, exact: oracle.Exact, numbers: str) -> bool:
-    """Whether the numbers of a reproducer leave the definition: beyond its bound, or where there are many at all."""
+    """Whether the numbers of a reproducer leave the definition: beyond its bound, or in any bit where they are not told one by one."""
     dtype = np.dtype(np.int64) if case.output == "indices" else case.x.dtype
     with np.errstate(over="ignore"):
-        if exact.value.size > 100 or case.x.shape[:2] != (1, 1):
+        if exact.value.size > TOLD or case.x.shape[:2] != (1, 1):
             return numbers not in numbers_of(exact.value.astype(dtype))
         answer = np.frombuffer(bytes.fromhex(numbers)).reshape(exact.value.shape).astype(dtype)
     return bool(compare.compare(case, answer, exact).bad.any())
