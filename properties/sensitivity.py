@@ -369,13 +369,16 @@ class Bench:
             for law in self.laws:
                 yield law, [question for question in among if question.law == law.name]
             return
+        put = set[Question]()
         for question in self.alone.killers if self.alone else ():
             with clock.stopped():
                 mine = self.here(question) if question.law in self._named else None
             if mine is not None:
+                put.add(mine)
                 yield self._named[mine.law], [mine]
         for question in self.killers:
-            yield self._named[question.law], [question]
+            if question not in put:
+                yield self._named[question.law], [question]
         for law in self.laws:
             with clock.stopped():
                 questions = self.questions(law)

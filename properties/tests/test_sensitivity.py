@@ -13,7 +13,7 @@ from properties.laws import LawBroken
 from properties.mutable import Steps
 from properties.mutants import MUTANTS
 from properties.recorded import FRAMEWORKS, Recorded
-from properties.sensitivity import LEFT_OUT, Bench, Memory, Question, intact, ordered, remembering, worked_out
+from properties.sensitivity import LEFT_OUT, Bench, Memory, Question, Stopwatch, intact, ordered, remembering, worked_out
 from properties.subject import Subject
 
 TORCH = next(framework for framework in FRAMEWORKS if framework.name == "torch")
@@ -88,6 +88,8 @@ def test_what_showed_a_defect_is_put_first_to_the_next():
     here = beside.here(shown)
     assert here is not None and here.case == shown.case
     assert beside.judge(defect).compared == 1
+    rounds = [questions for _, questions in beside._rounds(None, Stopwatch())]
+    assert rounds[0] == [here] and [here] not in rounds[1:], "what showed a defect alone and here is put once, before the laws"
 
 
 def test_what_showed_a_defect_beside_a_framework_is_not_put_alone():
