@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import backends
+from backends import numpy_numbers
 from backends.interface import Case
 from backends.numpy_numbers import narrow, shrinks, widen
 from backends.numpy_program import Builder, copy, run
@@ -39,7 +40,7 @@ def test_narrow_rounds_as_a_cast() -> None:
     with np.errstate(over="ignore"):
         x = np.concatenate([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))])
     x = x[np.isfinite(x)]
-    assert x.size > 300_000
+    assert x.size > max(300_000, numpy_numbers.MANY)
     build = Builder({"x": x.shape, "y": x.shape})
     wide = build.buffer(x.shape, np.float32)
     build.emit(copy, "x", out=wide)
@@ -49,9 +50,11 @@ def test_narrow_rounds_as_a_cast() -> None:
     np.testing.assert_array_equal(ran(build, x, np.empty(x.shape, np.float16)).view(np.int16), expected.view(np.int16))
 
 
+@pytest.mark.parametrize("many", [1, numpy_numbers.MANY])
 @pytest.mark.parametrize("output", ["values", "gradient"])
-def test_averages_near_the_least_float16_are_rounded_once(output: str) -> None:
+def test_averages_near_the_least_float16_are_rounded_once(output: str, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """An average just above half of the least float16 is that number, not 0, also in a block whose others are large."""
+    monkeypatch.setattr(numpy_numbers, "MANY", many)
     number = np.float16([[[2.0**-10, 1000]]])
     given = {"x": number} if output == "values" else {"x": number, "cotangent": number}
     case = Case(spec=PoolSpec(reduction=Average(divisor=32767), windows=Sliding(kernel=(1,))), output=output, **given)
