@@ -32,8 +32,6 @@ CALM = 0.01
 """The share of a block's time for which others may have had its core, for the wall clock to be believed."""
 ATTEMPTS = 4
 """A block that is timed by the wall clock and was not calm is timed again, up to so often in all."""
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
-"""Memory comes from the heap and stays: pages that are given back and faulted in anew are most of a timing's noise."""
 QUADS, PLACEMENTS = 32, 4
 """Quads of a pair, and how many placements of the arrays they are spread over."""
 
@@ -76,7 +74,7 @@ class Contender:
             Invalid: it does not start.
         """
         where = self.environment
-        variables = {**machine.pinned(1), **MALLOC, "PYTHONHASHSEED": "0", **where.variables, **self.variables}
+        variables = {**machine.pinned(1), **machine.HELD, "PYTHONHASHSEED": "0", **where.variables, **self.variables}
         try:
             return Remote(
                 where.address(self.backend),

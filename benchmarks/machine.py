@@ -30,6 +30,8 @@ SETTINGS = (
     "OPENBLAS_", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_",
 )  # fmt: skip
 """How the names of variables begin that decide a time beside the pins: instruction sets, allocators, where threads run, compilers."""
+HELD = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
+"""Memory comes from the heap and stays: glibc gives large results back to the system, and the next call faults them in anew, or not."""
 FALLBACK_CACHE = 32 << 20
 """Bytes of last-level cache where the system does not say."""
 ATTEMPTS, LONGER = 5, 1.1
@@ -57,6 +59,15 @@ def pinned(threads: int) -> dict[str, str]:
     if not 1 <= threads <= usable_cores():
         raise ValueError(f"threads={threads}: expected 1 to {usable_cores()}, the cores that this process may use")
     return dict.fromkeys(PINS, str(threads))
+
+
+def timed(threads: int) -> dict[str, str]:
+    """The environment of a process whose calls are timed: this one's, so many threads, and memory `HELD` unless it says otherwise.
+
+    Raises:
+        ValueError: as `pinned`.
+    """
+    return {**HELD, **os.environ, **pinned(threads)}
 
 
 def pin(threads: int) -> None:

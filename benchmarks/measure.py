@@ -3,8 +3,9 @@
 pytest-benchmark holds the clock and the rounds; what is here feeds it. A round is one call of what
 `bind` returned, so a first call, a compilation or a conversion is never in it. Where arrays happen
 to lie moves a timing by 4 to 5 %, more than most regressions: the rounds are spread over several
-placements, each bound and warmed anew. In cold mode every round meets another buffer, and so many
-of them that the last-level cache holds none.
+placements, each bound and warmed anew, and what a call gives back stays with the process
+(`machine.HELD`), or some processes would fault pages in anew and others not. In cold mode every
+round meets another buffer, and so many of them that the last-level cache holds none.
 """
 
 import contextlib

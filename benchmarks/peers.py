@@ -53,10 +53,14 @@ class Peer:
 
     def __init__(self, name: str, threads: int, patience: float = PATIENCE) -> None:
         self.name, self.patience = name, patience
-        environment = {**os.environ, **machine.pinned(threads)}
         command = [sys.executable, "-m", "benchmarks.peer", name]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=machine.timed(threads),
         )
         self.answers: queue.Queue[str] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)

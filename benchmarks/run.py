@@ -6,7 +6,6 @@ process goes on with the next.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -148,7 +147,7 @@ def _run_process(
                 _command(backend, options, events, left_out),
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **machine.pinned(options.threads)},
+                env=machine.timed(options.threads),
             )
         ended: set[str] = set()
         cell: str | None = None

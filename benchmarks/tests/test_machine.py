@@ -1,4 +1,5 @@
 import itertools
+import platform
 import subprocess
 import sys
 import time
@@ -51,6 +52,32 @@ def test_pins_are_read_by_libraries():
         [sys.executable, "-c", code], env={**machine.os.environ, **machine.pinned(1)}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() in ("{1}", "set()")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory as it likes")
+def test_memory_is_held():
+    """A timed process that gives back 64 MB and takes them again meets its own pages, where the system would hand out new ones."""
+    code = """if True:
+        import resource, numpy
+        faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        numpy.ones(1 << 26, numpy.uint8)
+        before = faults()
+        numpy.ones(1 << 26, numpy.uint8)
+        print(faults() - before)
+    """
+    environment = machine.timed(1)
+    plain = {name: value for name, value in environment.items() if name not in machine.HELD}
+    held, given = (
+        int(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout)
+        for env in (environment, plain)
+    )
+    assert held < 16 < given  # of 16,384 pages, or 32 huge ones
+
+
+def test_settings_of_the_user_stand(monkeypatch):
+    """What somebody says of memory is not overruled."""
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "0")
+    assert machine.timed(1)["MALLOC_TRIM_THRESHOLD_"] == "0"
 
 
 def test_no_framework_is_imported():
