@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import Phase, settings
 
 import properties.test_paths
 import properties.test_shape  # registers its laws
+from backends.interface import Case
 from backends.process import Remote
+from backends.spec import Lp, PoolSpec, Sliding
 from properties.laws import LawBroken, Trial
+from properties.relations import assert_agree
 from properties.subject import Subject
 from properties.tests import strangers
 from properties.tests.test_laws import QUICK, REGISTRY, Budget, broken
@@ -48,3 +52,15 @@ def test_a_compiled_answer_that_differs_is_seen(monkeypatch: pytest.MonkeyPatch)
 def test_an_answer_that_depends_on_threads_is_seen() -> None:
     """A backend that loses an element on several threads breaks the law."""
     assert broken_elsewhere("Threaded", "one_thread_or_more")
+
+
+def test_what_is_unspecified_may_differ() -> None:
+    """A gradient where float16 has no number for the norm may be NaN one way and 0 the other; beside it, it may not."""
+    x, cotangent = np.float16([[[65504, 65504, 3, 4]]]), np.float16([[[0, 1]]])
+    case = Case(spec=PoolSpec(reduction=Lp(p=2), windows=Sliding(kernel=(2,))), x=x, output="gradient", cotangent=cotangent)
+    zero = np.float16([[[0, 0, 0.6, 0.8]]])
+    unspecified, wrong = zero.copy(), zero.copy()
+    unspecified[..., 0] = wrong[..., 2] = np.nan
+    assert_agree(case, zero, unspecified, "compiled")
+    with pytest.raises(AssertionError, match=r"compiled: at \(0, 0, 2\) nan"):
+        assert_agree(case, zero, wrong, "compiled")
