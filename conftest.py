@@ -62,6 +62,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PART",
         help="which seeded defects to try: all, none, or K/N (default: a tenth that changes by the day)",
     )
+    group.addoption(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --mutants all: on top of what this backend is recorded to do, again for more (default: tensorflow and torch, eager)",
+    )
     group.addoption("--backend-python", metavar="PYTHON", help="the interpreter that backends live under (default: this one)")
     group.addoption("--backend-root", type=Path, metavar="DIR", help="the checkout whose adapters are asked (default: this one)")
     group.addoption(

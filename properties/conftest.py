@@ -26,7 +26,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("seeded defects")
     for one in sorted(seeded, key=lambda one: (one["mutant"], one["beside"] != ALONE, one["beside"])):
         seen = f"{one['outcome']:32} {one['compared']:6} cases {one['cpu']:6.2f} s"
-        terminalreporter.write_line(f"{one['mutant']:44} {one['beside']:11} {seen}")
+        terminalreporter.write_line(f"{one['mutant']:44} {one['beside']:16} {seen}")
     for beside in sorted({one["beside"] for one in seeded}, key=lambda beside: (beside != ALONE, beside)):
         outcomes = Counter(one["outcome"] for one in seeded if one["beside"] == beside)
         known, unasked, survived = outcomes["known"], outcomes["cannot be asked"], outcomes["survived"]

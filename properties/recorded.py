@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backends import compare, oracle, tensorflow_plan, torch_plan
+from backends import compare, jax_plan, oracle, tensorflow_plan, torch_plan
 from backends.interface import Backend, Capabilities, Case, dtype_named
 from properties.divergence import Divergence
 from properties.mutable import Steps, narrow
@@ -28,18 +28,28 @@ class Framework:
     gap: Callable[[Case], str | None]
 
 
-def _torch_gap(case: Case) -> str | None:
-    return torch_plan.unsayable(case) or torch_plan.refused(case, cuda=False, compiled=False, volumes=False)
+def _torch_gap(case: Case, *, compiled: bool = False) -> str | None:
+    return torch_plan.unsayable(case) or torch_plan.refused(case, cuda=False, compiled=compiled, volumes=False)
 
 
-def _tensorflow_gap(case: Case) -> str | None:
-    return tensorflow_plan.unsayable(case) or tensorflow_plan.refused(case, variant="", onednn=frozenset({"float32"}))
+def _tensorflow_gap(case: Case, *, variant: str = "") -> str | None:
+    return tensorflow_plan.unsayable(case) or tensorflow_plan.refused(case, variant=variant, onednn=frozenset({"float32"}))
 
 
-FRAMEWORKS = (
-    Framework(name="tensorflow", version="2.21.0", capabilities={**tensorflow_plan.capabilities(gpu=False)}, gap=_tensorflow_gap),
-    Framework(name="torch", version="2.13.0", capabilities={**torch_plan.capabilities(cuda=False)}, gap=_torch_gap),
+def _jax_gap(case: Case) -> str | None:
+    return jax_plan.unsayable(case) or jax_plan.refused(case)
+
+
+_TENSORFLOW = Framework(name="tensorflow", version="2.21.0", capabilities={**tensorflow_plan.capabilities(gpu=False)}, gap=_tensorflow_gap)
+_TORCH = Framework(name="torch", version="2.13.0", capabilities={**torch_plan.capabilities(cuda=False)}, gap=_torch_gap)
+EAGER = (_TENSORFLOW, _TORCH)
+COMPILED = (
+    replace(_TENSORFLOW, name="tensorflow:graph", gap=partial(_tensorflow_gap, variant="graph")),
+    replace(_TENSORFLOW, name="tensorflow:xla", gap=partial(_tensorflow_gap, variant="xla")),
+    replace(_TORCH, name="torch:compile", gap=partial(_torch_gap, compiled=True)),
+    Framework(name="jax", version="0.10.2", capabilities={**jax_plan.capabilities()}, gap=_jax_gap),
 )
+FRAMEWORKS = (*EAGER, *COMPILED)
 
 
 class Narrow(Steps):

@@ -1,11 +1,12 @@
 """The suite sees what it is meant to see: each seeded defect is killed by a law, and the correct pooling by none.
 
 `--mutants` says which defects: `all`, `none`, or a part such as `3/10`; without it a tenth that
-changes by the day. With `all`, each is tried alone and on top of what each framework is recorded
-to do, so that no row of `divergences.py` hides it.
+changes by the day. With `all`, each is tried alone and on top of what TensorFlow and PyTorch are
+recorded to do eagerly, or what `--beside` names, so that no row of `divergences.py` hides it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +22,12 @@ from properties.laws import Trial
 from properties.mutable import Steps
 from properties.mutant import Mutant
 from properties.mutants import MUTANTS
-from properties.recorded import FRAMEWORKS
+from properties.recorded import EAGER, FRAMEWORKS
 from properties.sensitivity import ALONE, EVERY, LEFT_OUT, UNBOUNDED, Bench, Memory, Verdict, ordered, remembering
 from properties.subject import Subject
 from reports.record import Mutant as MutantRecord
 from reports.record import Writer
 
-BESIDE = (ALONE, *(framework.name for framework in FRAMEWORKS))
 RANDOM_CASES = 20_000
 PLAIN = Case(spec=PoolSpec(reduction=Average(), windows=Sliding(kernel=(2, 2))), x=np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4))
 
@@ -51,14 +51,27 @@ def bench() -> Iterator[Callable[[str], Bench]]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = metafunc.config.getoption("--mutants")
+    beside = besides(metafunc.config.getoption("--beside"))
     # A defect that was seen alone is put next beside the frameworks, to what showed it.
     if "mutant" in metafunc.fixturenames:
         metafunc.parametrize("mutant", part(chosen), ids=lambda mutant: f"{mutant.family}: {mutant.id}")
     if "known" in metafunc.fixturenames:
-        metafunc.parametrize("known, beside", KNOWN if chosen == "all" else [])
+        metafunc.parametrize("known, beside", known(beside) if chosen == "all" else [])
     elif "beside" in metafunc.fixturenames:
         # What a framework is recorded to do costs minutes to compute: a part of the defects is tried alone.
-        metafunc.parametrize("beside", BESIDE if chosen == "all" else BESIDE[:1])
+        metafunc.parametrize("beside", (ALONE, *beside) if chosen == "all" else (ALONE,))
+
+
+def besides(names: Sequence[str]) -> tuple[str, ...]:
+    """The recorded frameworks that `--beside` names.
+
+    Raises:
+        pytest.UsageError: one of them is not recorded.
+    """
+    recorded = [framework.name for framework in FRAMEWORKS]
+    if unknown := [name for name in names if name not in recorded]:
+        raise pytest.UsageError(f"--beside={unknown[0]}: expected one of {', '.join(recorded)}")
+    return tuple(names) or tuple(framework.name for framework in EAGER)
 
 
 def part(which: str) -> list[Mutant]:
@@ -126,12 +139,15 @@ def _line(mutant: Mutant, beside: str, verdict: Verdict, known: str) -> MutantRe
     )  # fmt: skip
 
 
-KNOWN = [
-    pytest.param(mutant, framework.name, id=f"{mutant.id} in {framework.name}")
-    for mutant in MUTANTS
-    for framework in FRAMEWORKS
-    if mutant.known_as & {row.id for row in DIVERGENCES if row.applies_to(framework.name, framework.version)}
-]
+def known(beside: Sequence[str]) -> list[Any]:
+    """Defects that these frameworks are recorded to have."""
+    return [
+        pytest.param(mutant, framework.name, id=f"{mutant.id} in {framework.name}")
+        for mutant in MUTANTS
+        for framework in FRAMEWORKS
+        if framework.name in beside
+        and mutant.known_as & {row.id for row in DIVERGENCES if row.applies_to(framework.name, framework.version)}
+    ]
 
 
 def test_is_excused_by_its_own_row_alone(known: Mutant, beside: str, bench: Callable[[str], Bench]) -> None:
