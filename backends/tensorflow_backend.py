@@ -7,7 +7,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -294,20 +293,10 @@ def _indices(answer: Any, layout: str) -> np.ndarray:
 
 
 def _onednn_dtypes() -> frozenset[str]:
-    """The dtypes that TensorFlow pools by oneDNN on this CPU; runs no operation, so that the process may be forked.
-
-    oneDNN takes bfloat16 and float16 where the CPU has instructions for them (tensorflow/core/util/mkl_util.h).
-    """
+    """The dtypes that TensorFlow pools by oneDNN on this CPU; runs no operation, so that the process may be forked."""
     from tensorflow.python.util import _pywrap_util_port  # there is no public way to ask
 
-    if not _pywrap_util_port.IsMklEnabled():
-        return frozenset()
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return frozenset({"float32"})
-    half = {"bfloat16": {"avx512f", "avx_ne_convert"}, "float16": {"avx512_fp16", "amx_fp16", "avx_ne_convert"}}
-    return frozenset({"float32", *(dtype for dtype, any_of in half.items() if flags & any_of)})
+    return tensorflow_plan.onednn_dtypes() if _pywrap_util_port.IsMklEnabled() else frozenset()
 
 
 def _cores() -> int:

@@ -108,7 +108,7 @@ def onednn_picks(case: Case) -> Any:
 
 
 def where_gradient_onednn(case: Case) -> Any:
-    """In a graph, float32 and bfloat16 that oneDNN pools."""
+    """In a graph, what oneDNN pools."""
     if not is_sliding_max_gradient(case) or not is_onednn(case) or not is_peculiar(case):
         return np.zeros((), bool)
     return touched_by(case, onednn_picks(case))

@@ -4,6 +4,7 @@ Each mechanism is a `where` and a `predict` in the sense of `divergence.Divergen
 `divergences_tensorflow.py`. Checked element by element against TensorFlow's answers.
 """
 
+import math
 from typing import Any
 
 import ml_dtypes
@@ -21,7 +22,7 @@ HALF = ("float16", "bfloat16")
 
 
 def rows_of(array: Any) -> Any:
-    return array.reshape(array.shape[0] * array.shape[1], -1).astype(np.float64)
+    return array.reshape(array.shape[0] * array.shape[1], math.prod(array.shape[2:])).astype(np.float64)
 
 
 def smallest_normal(dtype: np.dtype) -> Any:
@@ -47,7 +48,7 @@ def has_subnormals(array: Any) -> Any:
 def any_window(case: Case, marked: Any) -> Any:
     """Which outputs have a window in which an element of (N, C, *spatial) is marked."""
     taps, _ = oracle.all_windows(case.spec, case.spatial)
-    rows = marked.reshape(case.x.shape[0] * case.x.shape[1], -1)
+    rows = marked.reshape(case.x.shape[0] * case.x.shape[1], math.prod(case.spatial))
     return np.stack([rows[:, window].any(axis=1) for window in taps], axis=1).reshape(case.pooled_shape)
 
 
@@ -60,16 +61,18 @@ def is_explicit(case: Case) -> Any:
 
 
 def is_onednn(case: Case) -> Any:
-    """Whether oneDNN pools it (float32 and bfloat16, SAME or VALID), not Eigen."""
-    return case.x.dtype.name in ("float32", "bfloat16") and not is_explicit(case)
+    """Whether oneDNN pools it (float32, and half types where the CPU has instructions for them; SAME or VALID), not Eigen."""
+    return tensorflow_plan.pooled_by_onednn(case, tensorflow_plan.onednn_dtypes()) and not is_explicit(case)
 
 
 def start(case: Case, xla: bool) -> Any:
     """What a running maximum starts from: the lowest finite number, or −inf."""
     if xla:
         return -np.inf
-    if case.x.dtype.name == "bfloat16" and is_onednn(case) and not (case.layout == "channels_first" and case.x.shape[1] in (2, 3)):
-        return -np.inf  # oneDNN's JIT kernel keeps float32's lowest, which is −inf once rounded to bfloat16
+    # Two or three channels, each of several elements: these its JIT kernel does not take.
+    apart = case.layout == "channels_first" and case.x.shape[1] in (2, 3) and math.prod(case.spatial) > 1
+    if case.x.dtype.name in HALF and is_onednn(case) and not apart:
+        return -np.inf  # oneDNN's JIT kernel keeps float32's lowest, which is −inf once rounded to a half type
     return lowest(case.x.dtype)
 
 

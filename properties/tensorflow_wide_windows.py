@@ -1,4 +1,4 @@
-"""Where oneDNN sends the bfloat16 gradient of a maximum over 256 taps or more, in a graph of TensorFlow 2.21 on CPU.
+"""Where oneDNN sends the gradient, in half types, of a maximum over 256 taps or more, in a graph of TensorFlow 2.21 on CPU.
 
 From 256 taps on the index of the winner is kept in 32 bits, no longer in 8, and the kernel that hands the gradient back
 reads it as if it were of the values' own type: 16 bits (https://github.com/uxlfoundation/oneDNN/pull/2386). Checked
@@ -14,7 +14,7 @@ from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Sliding
 from properties.tensorflow_gradients import definition_picks, is_sliding_max_gradient, kernel_taps, onednn_picks, rounding_of, scatter
-from properties.tensorflow_max import is_onednn, rows_of
+from properties.tensorflow_max import HALF, is_onednn, rows_of
 
 LANES = 16
 """Channels in one register: each block of them is read from its own start."""
@@ -24,7 +24,7 @@ FEW = 10
 
 def is_wide(case: Case) -> bool:
     """Whether the winner's index takes more than 8 bits."""
-    asked = is_sliding_max_gradient(case) and case.x.dtype.name == "bfloat16" and is_onednn(case)
+    asked = is_sliding_max_gradient(case) and case.x.dtype.name in HALF and is_onednn(case)
     return asked and isinstance(case.spec.windows, Sliding) and math.prod(case.spec.windows.kernel) > 255
 
 
