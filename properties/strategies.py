@@ -123,7 +123,7 @@ def _reductions(name: str, padded: bool, divisor: bool) -> tuple[Reduction, ...]
     return tuple(options)
 
 
-Layer = tuple[int, int, int, bool]
+Layer = tuple[int, int, int | str, bool]
 LAYERS: tuple[Layer, ...] = (
     (2, 2, 0, False),
     (3, 2, 1, False),
@@ -142,25 +142,37 @@ LAYERS: tuple[Layer, ...] = (
     (8, 1, 0, False),
     (4, 2, 1, False),
     (1, 2, 0, False),
+    (5, 1, 2, False),
+    (3, 2, "same_upper", False),
 )
 """Windows of real networks, for which kernels have paths of their own: (kernel, stride, padding, ceil mode)."""
 
 
 def layers_of(can: Capabilities) -> tuple[Layer, ...]:
     """The real layers that a backend can be asked."""
-    return tuple(layer for layer in LAYERS if ("symmetric" in can.paddings or not layer[2]) and (can.ceil_mode or not layer[3]))
+    return tuple(
+        (k, s, pad, ceil_mode)
+        for k, s, pad, ceil_mode in LAYERS
+        if (not pad or (pad if isinstance(pad, str) else "symmetric") in can.paddings) and (can.ceil_mode or not ceil_mode)
+    )
+
+
+def padding_of(layer: Layer, ndim: int) -> Any:
+    """The padding of a layer's windows on so many axes."""
+    pad = layer[2]
+    return pad if isinstance(pad, str) else ((pad, pad),) * ndim if pad else "valid"
 
 
 def draw_layer(draw: st.DrawFn, can: Capabilities, ndim: int) -> tuple[Sliding, tuple[int, ...]]:
     """Windows of a real layer over a map of which one side is long."""
     fit = tuple(layer for layer in layers_of(can) if layer[0] ** ndim < 344)
-    k, s, p, ceil_mode = draw(one_of(fit))
-    least = max(k - 2 * p, 1)
+    layer = draw(one_of(fit))
+    k, s, pad, ceil_mode = layer
+    least = 1 if isinstance(pad, str) else max(k - 2 * pad, 1)
     spatial = [least + draw(number(0, {1: 8, 2: 4, 3: 2}[ndim])) for _ in range(ndim)]
     axis = draw(number(0, ndim - 1))
     spatial[ndim - 1 - axis] = least + draw(number(0, {1: 64, 2: 40, 3: 12}[ndim]))
-    padding = ((p, p),) * ndim if p else "valid"
-    return Sliding(kernel=(k,) * ndim, stride=(s,) * ndim, padding=padding, ceil_mode=ceil_mode), tuple(spatial)
+    return Sliding(kernel=(k,) * ndim, stride=(s,) * ndim, padding=padding_of(layer, ndim), ceil_mode=ceil_mode), tuple(spatial)
 
 
 UNUSUAL = ("", "", "", "", "", "dilation", "stride", "kernel", "distinct")

@@ -163,6 +163,46 @@ class Subject:
             raise Misbehaved("; ".join(answer.faults), status="diverges")
         return answer.value
 
+    def called(self, case: Case, times: int) -> list[np.ndarray]:
+        """The answers to a case that is bound once and called so often, each fetched before the next, with what is known to deviate mended.
+
+        Raises:
+            Unsupported: it cannot be asked this.
+            Misbehaved: it raised, died or hung.
+        """
+
+        def ask() -> list[Any]:
+            call = self.bind(case)
+            return [self.fetch(call()) for _ in range(times)]
+
+        return self._bound(ask, f"called {times} times", *(case,) * times)
+
+    def called_by_turns(self, first: Case, second: Case) -> list[np.ndarray]:
+        """The answers to two cases that are both bound before either is called, the second first; otherwise as `called`."""
+
+        def ask() -> list[Any]:
+            calls = [self.bind(case) for case in (first, second)]
+            return [self.fetch(call()) for call in reversed(calls)][::-1]
+
+        return self._bound(ask, "bound beside another", first, second)
+
+    def _bound(self, ask: Callable[[], list[Any]], what: str, *cases: Case) -> list[np.ndarray]:
+        for case in cases:
+            if reason := self.refusal(case):
+                raise Unsupported(reason)
+        try:
+            answers = ask()
+        except (Unsupported, MemoryError):
+            raise
+        except Exception as error:
+            known = [ends(case, getattr(error, "outcome", "raises"), self.divergences) for case in cases]
+            if any(known):
+                raise Unsupported("it is known to end otherwise than by an answer") from error
+            if isinstance(error, RemoteError | RemoteFailure):
+                raise self._misbehaved(error, what) from error
+            raise Misbehaved(f"{what}: {type(error).__name__}: {error}", status="error") from error
+        return [self.mended(case, answer) for case, answer in zip(cases, answers, strict=True)]
+
     def recorded(self, case: Case) -> np.ndarray:
         """The values of a case, computed while a gradient is recorded, with what is known to deviate mended.
 

@@ -295,6 +295,14 @@ def test_norms(backend, case):
     assert_conforms(case, backend.ask(case))
 
 
+@law(reductions={"lp"}, palettes=("whole", "fractions"), dtypes={"float64"}, examples=0.3)
+def test_orders_of_doubles(backend, case):
+    """The order of a norm of float64 is a float64 itself: 2.1 is not the float32 nearest to it."""
+    windows, reduction = case.spec.windows, case.spec.reduction
+    fractional = case.replace(spec=PoolSpec(reduction=Lp(p=reduction.p + 0.1), windows=windows))
+    assert_conforms(fractional, backend.ask(fractional))
+
+
 @law(reductions={"average", "lp"}, palettes=("fractions",), batches=(1, 2))
 def test_sums_again(backend, case):
     """A sum is added in one order: the same question gets the same bits."""

@@ -87,7 +87,27 @@ def test_one_attribute_apart(backend, case):
 def test_again(backend, case):
     """The same question gets the same bits."""
     first, *others = backend.answers(*(case,) * OFTEN)
-    assert all(same_bits(first, other) for other in others)
+    for times, other in enumerate(others, 2):
+        assert same_bits(first, other), (
+            f"asked {times} times, it gives other bits than at first: {other.ravel()[:8]}, not {first.ravel()[:8]}"
+        )
+
+
+@law(examples=0.25)
+def test_called_again(backend, case):
+    """What a question was bound to is called again and again, as whoever times it does, and gives the same bits: nothing is left over."""
+    first, *others = backend.called(case, OFTEN)
+    assert_conforms(case, first)
+    for times, other in enumerate(others, 2):
+        assert same_bits(first, other), f"call {times} gives other bits than the first: {other.ravel()[:8]}, not {first.ravel()[:8]}"
+
+
+@law(examples=0.25)
+def test_bound_beside_another(backend, case):
+    """What one question was bound to answers it still when another has been bound, and called, since."""
+    other = case.replace(x=plain(case.x[..., ::-1]))
+    for mine, answer in zip((case, other), backend.called_by_turns(case, other), strict=True):
+        assert_conforms(mine, answer)
 
 
 @law(outputs={"values"}, batches=(2, 3), palettes=("whole", "special"))

@@ -25,6 +25,7 @@ from properties.strategies import (
     layers_of,
     number,
     one_of,
+    padding_of,
     scrambled,
 )
 
@@ -114,7 +115,9 @@ SIDES: Mapping[int, tuple[tuple[int, ...], ...]] = {
 """How many windows a large map has on each axis: more than what kernels compute at once."""
 COUNTED: Mapping[int, tuple[int, ...]] = {1: (511,), 2: (19, 17), 3: (7, 7, 7)}
 """Maps of more elements than bfloat16 counts exactly, and of so few that a count that is off by one shows in gradients of their means."""
-SAMPLES, LANES = (9, 17, 33), (129, 65, 257, 33)
+PLANES: Mapping[int, tuple[tuple[int, ...], ...]] = {1: ((1200,), (2100,)), 2: ((35, 34), (13, 90)), 3: ((11, 10, 12),)}
+"""More than a thousand windows."""
+SAMPLES, LANES = (9, 17, 33, 65), (129, 65, 257, 33, 1030)
 STEPS = ((2, 1), (3, 2), (3, 1), (2, 2), (1, 1), (3, 3), (4, 2))
 MOST_WORK = 2000
 
@@ -124,16 +127,18 @@ def large_extents(
 ) -> st.SearchStrategy[Case]:
     """Windows of every kind over many samples, many channels, or a map that is large on each axis.
 
+    Sliding ones also over a plane of more than a thousand windows, and where channels and a row both fill vectors.
+
     Each case follows from its number alone, so that of every reduction, output, type, layout and kind of window each is asked.
     """
     able = askable(backend, reductions_=reductions_, outputs=outputs, dtypes=dtypes)
     asked = tuple(
         (name, output, dtype, layout, kind, what)
-        for what in ("samples", "channels", "map")
+        for what in ("samples", "channels", "map", "plane", "lanes")
         for name, can in able.items()
-        for kind in WINDOWS
+        for kind in (WINDOWS if what in ("samples", "channels", "map") else ("sliding",))
         for output in OUTPUTS
-        for dtype in DTYPES
+        for dtype in (DTYPES if what in ("samples", "channels", "map") else (*FLOATS, "int32"))
         for layout in LAYOUTS
         if kind in can.windows and output in can.outputs and output in outputs and layout in can.layouts
         if dtype in can.dtypes and dtype in dtypes and ("int" not in dtype or output != "gradient")
@@ -146,16 +151,21 @@ def large_extent(
 ) -> Case:
     """The case of a number: what is not given varies with it."""
     can, varied = able[name], partial(by_number, place)
-    ndim = varied("axes", [n for n in ((2, 1, 2, 3) if what == "map" else (2, 1, 3)) if n in can.ndims])
+    ndim = varied("axes", [n for n in ((2, 1, 2, 3) if what in ("map", "plane") else (2, 1, 3)) if n in can.ndims])
     kernel, stride = (2, 1) if ndim == 3 else varied("step", STEPS)
     samples, channels = varied("samples", (1, 2)), varied("channels", (1, 2, 3))
-    dilated = varied("dilated", (False,) * 5 + (True,))
+    dilated = what != "lanes" and varied("dilated", (False,) * 5 + (True,))
     # Few windows, where there are many samples or channels: the oracle's work is their product.
     reach = 2 * kernel - 1 if dilated else kernel
     spatial = (reach + 1, reach, reach + 2)[-ndim:] if kind == "sliding" else (3, 4, 5)[:ndim]
-    if what == "map":
-        samples, channels = 1, varied("channels", (1, 2))
-        spatial = tuple(stride * size for size in varied("side", SIDES[ndim]))
+    if what == "lanes":
+        samples, channels = 1, varied("many channels", (17, 16, 20))
+        kernel, stride = 2 if ndim > 1 else kernel, 1
+        spatial = (*(2,) * (ndim - 1), varied("row", range(18, 24)))
+    elif what in ("map", "plane"):
+        samples, channels = 1, varied("channels", (1, 2)) if what == "map" else 1
+        stride = stride if what == "map" else 1
+        spatial = tuple(stride * size for size in varied("side", SIDES[ndim] if what == "map" else PLANES[ndim]))
     elif what == "samples":
         samples = varied("many samples", SAMPLES)
     else:
@@ -178,7 +188,7 @@ def large_extent(
     most = max(1, MOST_WORK // (4 if name == "lp" else 1) // count_along(spec, spatial))
     if what == "samples":
         channels = min(channels, max(1, most // samples))
-    else:
+    elif what != "lanes":
         samples = min(samples, max(1, most // channels))
     x = scrambled((samples, channels, *spatial), dtype, 1 + place * 37 % 250)
     if dtype in FLOATS and what != "map" and varied("NaN", (False, False, True)):
@@ -202,7 +212,7 @@ def sliding_by(place: int, can: Capabilities, ndim: int, kernel: int, stride: in
     return Sliding(kernel=(kernel,) * ndim, stride=(stride,) * ndim, dilation=(dilation,) * ndim, padding=padding, ceil_mode=ceil_mode)
 
 
-@law(draw=large_extents, most_taps=100_000, examples=8)
+@law(draw=large_extents, most_taps=100_000, examples=9.2)
 def test_large_extents(backend, case):
     """However many samples and channels there are, and however large a map is on each axis, every window is found."""
     assert_conforms(case, backend.ask(case))
@@ -249,11 +259,11 @@ def real_layer(
     can, varied = able[name], partial(by_number, place)
     k, stride, pad, ceil_mode = layer
     ndim = 2 if 2 in can.ndims else min(can.ndims)
-    windows = Sliding(kernel=(k,) * ndim, stride=(stride,) * ndim, padding=((pad, pad),) * ndim if pad else "valid", ceil_mode=ceil_mode)
+    windows = Sliding(kernel=(k,) * ndim, stride=(stride,) * ndim, padding=padding_of(layer, ndim), ceil_mode=ceil_mode)
     reduction = SIMPLE[name]
     if isinstance(reduction, Average) and can.count_include_pad and varied("counted", (False, False, True)):
         reduction = Average(count_include_pad=True)
-    short, long = max(k - 2 * pad, 1) + varied("short", range(5)), max(k, varied("long", range(9, 41)))
+    short, long = (1 if isinstance(pad, str) else max(k - 2 * pad, 1)) + varied("short", range(5)), max(k, varied("long", range(9, 41)))
     spatial = (long, short) if varied("upright", (False, False, False, True)) else (short, long)
     spec = PoolSpec(reduction=reduction, windows=windows)
     most = max(1, MOST_TAPS // 2 // count_along(spec, spatial[-ndim:]))

@@ -1,6 +1,8 @@
 """Values that hurt: NaN at every channel, windows of infinities, integer extremes, subnormals, sums too long for their type."""
 
 import math
+from functools import partial
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from backends.compare import assert_conforms, assert_shaped, format_of, growth
-from backends.interface import LAYOUTS, OUTPUTS, Backend, Case, Layout, Output, dtype_named
+from backends.interface import LAYOUTS, OUTPUTS, Backend, Capabilities, Case, Layout, Output, dtype_named
 from backends.spec import Adaptive, Global, Max, PoolSpec, Sliding
 from backends.text import generate
 from properties.arranging import MEMORY
@@ -52,6 +54,11 @@ def test_one_hurting_value(backend, case):
 CHANNELS = range(1, 34)
 
 
+def sides_of(can: Capabilities) -> list[str]:
+    """The paddings to choose from by number: none, as often as any."""
+    return ["valid", *(side for side in ("same_upper", "symmetric", "valid", "same_lower") if side in can.paddings)]
+
+
 def nan_everywhere(
     backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_
 ) -> st.SearchStrategy[Case]:
@@ -62,7 +69,7 @@ def nan_everywhere(
     """
     able = askable(backend, reductions_=reductions_, windows=("sliding",), outputs=outputs, dtypes=dtypes)
     asked = [
-        (name, output, channels, dtype, layout, 2 if 2 in can.ndims else min(can.ndims))
+        (name, output, channels, dtype, layout, can)
         for name, can in able.items()
         for kinds in [[kind for kind in dtypes if kind in can.dtypes]]
         for output in OUTPUTS
@@ -74,13 +81,16 @@ def nan_everywhere(
     return number(0, len(asked) - 1).map(lambda place: with_nan_everywhere(*asked[place]))
 
 
-def with_nan_everywhere(name: str, output: Output, channels: int, dtype: str, layout: Layout, ndim: int) -> Case:
+def with_nan_everywhere(name: str, output: Output, channels: int, dtype: str, layout: Layout, can: Capabilities) -> Case:
     """As many samples as there are positions: sample s has in channel c its NaN at s + c, and distinct numbers elsewhere.
 
     What x holds means nothing to the gradient of an average: there the cotangent has such a NaN as well.
     """
+    ndim = 2 if 2 in can.ndims else min(can.ndims)
     spatial = {1: (8,), 2: (2, 4), 3: (2, 2, 2)}[ndim]
-    spec = PoolSpec(reduction=SIMPLE[name], windows=Sliding(kernel=(2,) * ndim, stride=(1,) * ndim))
+    padding: Any = by_number(channels, f"padding {name} {output} {dtype} {layout}", sides_of(can))
+    padding = ((1, 1),) * ndim if padding == "symmetric" else padding
+    spec = PoolSpec(reduction=SIMPLE[name], windows=Sliding(kernel=(2,) * ndim, stride=(1,) * ndim, padding=padding))
     size, out = math.prod(spatial), spec.output_shape(spatial)
     x = scrambled((size, channels, size), dtype, 5 * channels)
     sample, channel = np.indices((size, channels))
@@ -97,6 +107,65 @@ def with_nan_everywhere(name: str, output: Output, channels: int, dtype: str, la
 @law(draw=nan_everywhere, windows={"sliding"}, dtypes=FLOATS, examples=11)
 def test_nan_everywhere(backend, case):
     """A NaN shows from every position of every channel of 1 … 33, in the body of a vector and in its tail."""
+    assert_conforms(case, backend.ask(case))
+
+
+WIDE = {"row": (8, 12, 16, 17, 33, 9), "lanes": (8, 5, 16, 9), "plane": (5, 7, 9, 6), "many": (17, 16, 18)}
+"""Taps on an axis: of one wide axis, with few channels and with many, of two, and of so many in all that a byte does not count them."""
+HUGE = {"float16": 6e4, "bfloat16": 2.0**100, "float32": 2.0**100, "float64": 2.0**600}
+"""Beside them small numbers are lost: a running sum that has met one is never right again."""
+
+
+def wide_and_hurt(
+    backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=FLOATS, outputs=OUTPUTS, **_
+) -> st.SearchStrategy[Case]:
+    """Wide windows at stride 1 over small numbers and one that hurts, of every reduction, output, type and layout.
+
+    What is computed by running along an axis must forget the one that hurts. Each case follows from its number alone.
+    """
+    able = askable(backend, reductions_=reductions_, windows=("sliding",), outputs=outputs, dtypes=dtypes)
+    asked = [
+        (name, output, dtype, layout, kind)
+        for name, can in able.items()
+        for output in OUTPUTS
+        for dtype in dtypes
+        for layout in LAYOUTS
+        for kind in WIDE
+        if output in can.outputs and output in outputs and dtype in can.dtypes and layout in can.layouts
+        if kind in ("row", "lanes") or can.ndims & {2, 3}
+    ]
+    return number(0, len(asked) - 1).map(lambda place: wide_and_hurt_by(place, *asked[place], able[asked[place][0]]))
+
+
+def wide_and_hurt_by(number_: int, name: str, output: Output, dtype: str, layout: Layout, kind: str, can: Capabilities) -> Case:
+    """The case of a number: what is not given varies with it."""
+    varied = partial(by_number, number_)
+    row = kind in ("row", "lanes")
+    ndim = varied("axes", sorted(can.ndims & {1, 2}) or [3]) if row else min(can.ndims & {2, 3})
+    k, place = varied("taps", WIDE[kind]), varied("axis", (ndim - 1, ndim - 1, 0))
+    kernel = tuple(k if axis == place else 1 for axis in range(ndim)) if row else (1,) * (ndim - 2) + (k, k)
+    over = {"row": 25, "lanes": 20, "plane": 6, "many": 2}[kind]
+    spatial = tuple(taps + over if taps > 1 else 1 for taps in kernel)
+    padding: Any = varied("padding", sides_of(can))
+    padding = tuple((taps // 3, taps // 3) for taps in kernel) if padding == "symmetric" else padding
+    spec = PoolSpec(reduction=SIMPLE[name], windows=Sliding(kernel=kernel, stride=(1,) * ndim, padding=padding))
+    channels = varied("channels", {"row": (1, 3), "lanes": (9, 17, 12)}.get(kind, (1, 2)))
+    # The square of what is huge is too large: another law is about that.
+    hurting = varied("hurting", {"average": (np.nan, HUGE[dtype], np.inf, HUGE[dtype])}.get(name, (np.nan, np.nan, np.inf, -np.inf)))
+    x = scrambled((1, channels, *spatial), dtype, 1 + number_ * 37 % 250)
+    cotangent = None
+    if output == "gradient":
+        cotangent = scrambled((1, channels, *spec.output_shape(spatial)), dtype, 1 + number_ * 41 % 250)
+    hurt = cotangent if name == "average" and cotangent is not None else x
+    lanes = hurt.reshape(channels, -1)
+    # Early in a row, so that most windows come after it.
+    lanes[:, varied("where", range(max(1, hurt.shape[-1] // 2)))] = hurting
+    return Case(spec=spec, x=x, layout=layout, output=output, cotangent=cotangent)
+
+
+@law(draw=wide_and_hurt, windows={"sliding"}, dtypes=FLOATS, most_taps=20_000, examples=2.3)
+def test_wide_windows_that_hurt(backend, case):
+    """A NaN, an infinity or a huge number shows in the wide windows that read it, and in none that comes after them."""
     assert_conforms(case, backend.ask(case))
 
 

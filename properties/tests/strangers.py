@@ -105,6 +105,37 @@ class FetchRaises(Sound):
         raise RuntimeError("the device is gone")
 
 
+class LeavesOver(Sound):
+    name = "leaves-over"
+
+    def bind(self, case):
+        call, memory = super().bind(case), []
+
+        def adding():
+            memory.append(call())
+            return sum(memory) + len(memory) - 1
+
+        return adding
+
+
+class BindsOne(Sound):
+    name = "binds-one"
+
+    def bind(self, case):
+        self.call = super().bind(case)
+        return self._call
+
+    def _call(self):
+        return self.call()
+
+
+class RaisesLater(Sound):
+    name = "raises-later"
+
+    def bind(self, case):
+        return [super().bind(case)()].pop
+
+
 class Reuses(Sound):
     name = "reuses"
 

@@ -43,6 +43,20 @@ def test_a_second_way_that_differs_is_seen(stranger, law: str, says: str) -> Non
     assert says in broken(stranger(), law)
 
 
+@pytest.mark.parametrize(
+    "stranger, says", [(strangers.LeavesOver, "call 2 gives other bits"), (strangers.RaisesLater, "called 4 times: IndexError")]
+)
+def test_what_is_left_over_is_seen(stranger, says: str) -> None:
+    """A bound call that adds to what the last one left, or can be made once alone, breaks the law, here and in another process."""
+    assert says in broken(stranger(), "called_again")
+    assert says in broken_elsewhere(stranger.__name__, "called_again")
+
+
+def test_a_binding_that_the_next_replaces_is_seen() -> None:
+    """A backend that keeps the last binding alone breaks the law."""
+    assert "expected" in broken(strangers.BindsOne(), "bound_beside_another")
+
+
 def test_a_compiled_answer_that_differs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variant that answers otherwise than what it is compiled from breaks the law."""
     monkeypatch.setitem(properties.test_paths.EAGER, "threaded", f"{HERE}:Sound")
