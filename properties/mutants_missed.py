@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backends.interface import Case
-from backends.spec import SAME, Sliding
+from backends.spec import SAME, Max, Sliding
 from properties.mutable import Reach, Steps
 from properties.mutant import mutant
 
@@ -78,7 +78,105 @@ def clipped_start(ok: Any, self: Steps, case: Case, row: list, reaches: Any, spa
     return ok(case, row, reaches, spatial, n, c)
 
 
+# What a reader found whose defects need a wide window and a number that hurts, a large map and many channels, or the end of a network.
+
+
+def lost(holds: Callable[..., bool]) -> Callable[..., Any]:
+    """Where something holds of (case, reaches, spatial, c), a window loses the last of its taps along the last axis."""
+
+    def cell(ok: Any, self: Steps, case: Case, row: list, reaches: Any, spatial: Any, n: int, c: int) -> Any:
+        if holds(case, reaches, spatial, c):
+            last = reaches[-1]
+            # Kept, since what a window reads is looked up by the identity of its reaches.
+            shorter = [*reaches[:-1], Reach(last.positions[:-1] or last.positions, last.span)]
+            _, reaches = self.__dict__.setdefault("shorter", {}).setdefault(id(reaches), (reaches, shorter))
+        return ok(case, row, reaches, spatial, n, c)
+
+    return cell
+
+
+def dropped(holds: Callable[..., Any]) -> Callable[..., Any]:
+    """Where something holds of (case, reaches, spatial, place), maxima take no NaN from that place of a row."""
+
+    def cell(ok: Any, self: Steps, case: Case, row: list, reaches: Any, spatial: Any, n: int, c: int) -> Any:
+        if isinstance(case.spec.reduction, Max) and case.output == "values":
+            row = [-math.inf if v != v and holds(case, reaches, spatial, place) else v for place, v in enumerate(row)]
+        return ok(case, row, reaches, spatial, n, c)
+
+    return cell
+
+
+def crosses(case: Case, reaches: Any, place: int) -> bool:
+    """Whether a wide window of a row reaches from one block of its own length into the next, and a place lies in the first."""
+    positions = reaches[-1].positions
+    if len(case.spatial) > 1 or not slides(case.spec.windows) or (k := case.spec.windows.kernel[-1]) < 8 or not positions:
+        return False
+    return positions[0] // k != positions[-1] // k and place // k == positions[0] // k
+
+
+def boxes(ok: Any, self: Steps, case: Case) -> np.ndarray:
+    """Averages of rows by one sum, to which what enters a window is added, and from which what leaves it is taken."""
+    answer, windows = ok(case), case.spec.windows
+    sums = case.spec.reduction.name == "average" and case.output == "values" and case.x.dtype.name == "float32" and slides(windows)
+    if not sums or len(case.spatial) > 1 or windows.kernel[0] < 8 or windows.stride != (1,) or windows.dilation != (1,):
+        return answer
+    if windows.padding != "valid" or windows.ceil_mode or case.spec.reduction.divisor is not None or not answer.size:
+        return answer
+    k = windows.kernel[0]
+    with np.errstate(all="ignore"):
+        moves = np.concatenate([case.x[..., :k].sum(axis=-1, keepdims=True), case.x[..., k:] - case.x[..., :-k]], axis=-1)
+        running: np.ndarray = np.cumsum(moves, axis=-1, dtype=np.float32) / np.float32(k)
+    return running
+
+
+def summed_area(ok: Any, self: Steps, case: Case) -> np.ndarray:
+    """Averages of large squares by a table of sums, in which what is not finite spoils all that lies below it."""
+    answer, windows = ok(case), case.spec.windows
+    if case.spec.reduction.name != "average" or case.output != "values" or len(case.spatial) != 2 or not slides(windows):
+        return answer
+    if min(windows.kernel) < 5:
+        return answer
+    spoilt = ~np.isfinite(answer.astype(np.float64))
+    for axis in (-1, -2):
+        spoilt = np.logical_or.accumulate(spoilt, axis=axis)
+    return np.where(spoilt, answer.dtype.type(np.nan), answer)
+
+
+def taps_of(case: Case) -> int:
+    """How many taps a whole window has."""
+    return math.prod(case.spec.windows.kernel) if slides(case.spec.windows) else math.prod(case.spatial)
+
+
+ENDS = [
+    mutant("wide windows", "running_sum", "wide float32 averages of a row are one sum, which what leaves is taken from", answer=boxes),
+    mutant("wide windows", "summed_area", "averages of 5×5 and more are differences of a table of sums", answer=summed_area),
+    mutant("wide windows", "blocks_drop_nan", "maxima over eight and more drop a NaN before a border of blocks", cell=dropped(
+        lambda case, reaches, spatial, place: crosses(case, reaches, place))),
+    mutant("wide windows", "nan_of_many_taps", "sliding maxima of more than 256 taps drop NaN", cell=dropped(
+        lambda case, reaches, spatial, place: slides(case.spec.windows) and taps_of(case) > 256)),
+    mutant("heads", "nan_past_a_thousand", "a global maximum of more than 1024 elements drops NaN", cell=dropped(
+        lambda case, reaches, spatial, place: case.spec.windows.name == "global" and taps_of(case) > 1024)),
+    mutant("heads", "nan_beside_same", "maxima under SAME drop NaN where 8 to 15 channels fill a vector in part", cell=dropped(
+        lambda case, reaches, spatial, place: slides(case.spec.windows) and case.spec.windows.padding in SAME and 8 <= case.x.shape[1] < 16)),
+    mutant("heads", "means_of_sevens", "the last of seven average bins a side loses a tap", cell=lost(
+        lambda case, reaches, spatial, c: case.spec.reduction.name == "average" and set(getattr(case.spec.windows, "output_size", ())) == {7}
+        and reaches[-1].positions[-1] == spatial[-1] - 1)),
+    mutant("heads", "means_past_16384", "a global average of more than 16384 elements loses a column", cell=lost(
+        lambda case, reaches, spatial, c: case.spec.reduction.name == "average" and case.spec.windows.name == "global" and taps_of(case) > 16384)),
+    mutant("lp", "order_in_float32", "the order of a norm is kept in float32", norm=lambda ok, self, numbers, p: ok(numbers, float(np.float32(p)))),
+    mutant("layers", "three_by_two_same", "windows of three at stride two under SAME lose the last element of even rows from eight on", along=lambda ok, self, w, axis, n: (
+        [Reach([p for p in reach.positions if p < n - 1], reach.span) for reach in ok(w, axis, n)]
+        if slides(w) and w.padding == "same_upper" and (w.kernel[axis], w.stride[axis]) == (3, 2) and n >= 8 and n % 2 == 0 else ok(w, axis, n))),
+    mutant("blocks", "lanes_and_rows", "from the sixteenth channel and the sixteenth column on windows lose a tap", cell=lost(
+        lambda case, reaches, spatial, c: c >= 16 and reaches[-1].positions[0] >= 16)),
+    mutant("blocks", "planes_past_1024", "averages and norms lose a tap of windows past the first thousand elements of a plane", cell=lost(
+        lambda case, reaches, spatial, c: case.spec.reduction.name != "max" and slides(case.spec.windows) and case.layout == "channels_first"
+        and len(spatial) == 2 and reaches[0].positions[0] * spatial[-1] >= 1100)),
+    mutant("batch", "channels_past_1024", "the channels from 1024 on repeat the first", rows=lambda ok, self, case, x, n, c: ok(case, x, n, 0 if c >= 1024 else c)),
+]  # fmt: skip
+
 ROWS = (
+    *ENDS,
     mutant("strides", "rows_reversed", "a negative stride on the first spatial axis alone reads forwards", read=forwards(2)),
     mutant("strides", "samples_reversed", "a negative stride on the samples alone reads forwards", read=forwards(0)),
     mutant("strides", "sample_pitch", "samples that lie apart, each of them plain, are read as if they followed each other", read=lambda ok, self, case: pressed(ok(case))),

@@ -25,11 +25,12 @@ NAN = [
         0 if numbers[0] != numbers[0] else drop_nan_maximum(numbers))),
     mutant("nan", "last_tap_lost", "a NaN in the last tap is dropped", maximum=lambda ok, self, numbers: (
         ok(numbers[:-1]) if len(numbers) > 1 and numbers[-1] != numbers[-1] else ok(numbers))),
-    mutant("nan", "dropped_past_channel_15", "NaN is dropped in the channels of a vector's tail", cell=lambda ok, self, case, row, reaches, spatial, n, c: (
+    mutant("nan", "dropped_past_channel_15", "NaN is dropped in the channels of a vector's tail", known_as=("tf-xla-max-drops-nan", "tf-xla-reduce-max-nan",), cell=lambda ok, self, case, row, reaches, spatial, n, c: (
         ok(case, [-math.inf if v != v else v for v in row] if c >= 16 and isinstance(case.spec.reduction, Max) and case.output == "values" else row, reaches, spatial, n, c))),
     mutant("nan", "average_drops", "an average skips NaN", total=lambda ok, self, numbers, case: ok(without_nan(numbers), case)),
     mutant("nan", "lp_drops", "Lp skips NaN", norm=lambda ok, self, numbers, p: ok(without_nan(numbers), p)),
-    mutant("nan", "half_drops", "float16 max drops NaN", cell=lambda ok, self, case, row, reaches, spatial, n, c: (
+    mutant("nan", "half_drops", "float16 max drops NaN", known_as=(
+        "tf-xla-max-drops-nan", "tf-xla-reduce-max-nan", "tf-xla-reduce-max-nan-gradient", "tf-xla-max-gradient",), cell=lambda ok, self, case, row, reaches, spatial, n, c: (
         ok(case, [-math.inf if v != v else v for v in row] if case.x.dtype.name == "float16" and isinstance(case.spec.reduction, Max) else row, reaches, spatial, n, c))),
     mutant("nan", "spreads_along_the_row", "a NaN spreads to the windows after it (a running sum)", answer=lambda ok, self, case: _spread(ok(case)) if case.output == "values" and case.x.dtype.kind not in "iu" else ok(case)),
     mutant("nan", "index_of_max_beside_nan", "with a NaN in the window the index is the largest number's", index=lambda ok, self, case, tap, n, c: ok(case, tap, n, c),
@@ -151,7 +152,8 @@ DTYPE = [
         max(ok(case, row, reaches, spatial, n, c), case.x.dtype.type(0)) if case.x.dtype.name == "int8" and case.output == "values" else ok(case, row, reaches, spatial, n, c))),
     mutant("dtype", "float16_comes_back_wider", "float16 comes back as float32", finish=lambda ok, self, case, a: a.astype(np.float32) if a.dtype == np.float16 else a),
     mutant("dtype", "subnormals_flushed", "subnormals are flushed to zero (TensorFlow, XLA)", known_as=(
-        "tf-average-subnormals", "tf-max-subnormals", "tf-max-subnormals-zero", "tf-subnormal-results",), finish=floats_only(
+        "tf-average-subnormals", "tf-max-subnormals", "tf-max-subnormals-zero", "tf-subnormal-results", "jax-max-subnormals",
+        "jax-average-subnormals", "jax-subnormal-results",), finish=floats_only(
         lambda case, a: np.where(np.abs(a.astype(np.float64)) < float(np.finfo(np.float32).tiny), a.dtype.type(0), a) if a.dtype == np.float32 else a)),
     mutant("dtype", "subnormal_inputs_flushed", "subnormal inputs count as zero", number=lambda ok, self, value, case: (
         0.0 if case.x.dtype.name == "float32" and abs(value) < 1.2e-38 else value)),

@@ -43,6 +43,8 @@ FIRST = (
     "vector_tails",
     "long_axes",
     "long_sums",
+    "wide_windows_that_hurt",
+    "heads",
     "real_layers",
     "wide_windows",
     "one_attribute_apart",
@@ -52,6 +54,7 @@ FIRST = (
 LEFT_OUT = {
     "eager_or_compiled": "a stand-in has no compiled variant",
     "large_arrays": "one case takes minutes without a kernel",
+    "large_planes": "one case takes minutes without a kernel",
     "means_past_2_to_the_24": "one case takes minutes without a kernel",
     "one_thread_or_more": "a stand-in has one thread",
     "past_2_to_the_24": "one case takes minutes without a kernel",
