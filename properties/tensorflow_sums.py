@@ -11,7 +11,7 @@ from backends.interface import Case
 from backends.oracle import Exact
 from backends.spec import Average, Global, Sliding
 from properties.tensorflow_gradients import boxes_of, scatter
-from properties.tensorflow_max import HALF, any_window, first_tap_argmax, flushed, rows_of, smallest_normal
+from properties.tensorflow_max import HALF, any_window, first_tap_argmax, flushed, is_onednn, rows_of, smallest_normal
 
 # --- averages -----------------------------------------------------------------------------------
 
@@ -28,6 +28,12 @@ def where_half_average(case: Case) -> Any:
 def where_half_gradient(case: Case) -> Any:
     """Accumulator = the dtype: gradients of half types are added in the half type."""
     return np.array(case.output == "gradient" and case.x.dtype.name in HALF)
+
+
+def where_half_gradient_in_a_graph(case: Case) -> Any:
+    """Gradients of float16, but those of maxima that oneDNN adds in float32: what it keeps of channels that lie side by side is float16."""
+    wide = is_onednn(case) and isinstance(case.spec.windows, Sliding) and (case.layout == "channels_first" or case.x.shape[1] == 1)
+    return where_half_gradient(case) & (case.x.dtype.name == "float16") & (not wide)
 
 
 def where_wide_window(case: Case) -> Any:
