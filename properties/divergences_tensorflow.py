@@ -159,7 +159,7 @@ ROWS: tuple[Divergence, ...] = (
         id="tf-float16-gradient-graph", variants=frozenset({"graph"}), verdict="precision",
         description="In a graph gradients of float16 are added in float16, but by oneDNN where channels are first or one.",
         smallest="average sliding kernel=3 stride=1 gradient channels_last x=float16:1,1,5:0x5 cotangent=float16:1,1,3:6144,3x2",
-        observed="2048", where=sums.where_half_gradient_in_a_graph, accumulator="float16",
+        observed="2048", where=in_type(sums.where_half_gradient_in_a_graph, "float16"), accumulator="float16",
     ),
     row(
         id="tf-bfloat16-gradient", variants=frozenset({"", "xla"}), verdict="precision",
@@ -169,9 +169,9 @@ ROWS: tuple[Divergence, ...] = (
     ),
     row(
         id="tf-bfloat16-gradient-graph", variants=frozenset({"graph"}), verdict="precision",
-        description="In a graph the gradient of tf.reduce_mean of bfloat16 is multiplied by a rounded reciprocal, and what oneDNN does not pool is added in bfloat16.",
+        description="In a graph the gradient of tf.reduce_mean of bfloat16 is multiplied by a rounded reciprocal, and gradients are added in bfloat16, but by oneDNN where channels are first or one.",
         smallest="average global gradient channels_last x=bfloat16:1,1,15:0x15 cotangent=bfloat16:1,1,1:3", observed="0.201172",
-        where=in_type(sums.where_half_gradient, "bfloat16"), accumulator="bfloat16",
+        where=in_type(sums.where_half_gradient_in_a_graph, "bfloat16"), accumulator="bfloat16",
     ),
     row(
         id="tf-average-gradient-wide-window", variants=CPU, verdict="bug",

@@ -31,9 +31,9 @@ GRADIENT = [
         [(i, math.nan) for i in range(len(numbers))] if isinstance(reduction, Lp) and not any(numbers) else ok(case, reduction, reaches, numbers, weight))),
     mutant("gradient", "lp_exponent", "the gradient of Lp has the exponent p", slope=lambda ok, self, x, y, p: ok(x, y, p + 1)),
     mutant("gradient", "lp_scaled_by_p", "the gradient of Lp is p times too large", slope=lambda ok, self, x, y, p: ok(x, y, p) * p, plain=False),
-    mutant("gradient", "half_accumulates_in_half", "half-type gradients add in their own type (PyTorch CPU)", known_as=("torch-float16-gradient", "torch-bfloat16-gradient", "torch-float16-lp", "torch-bfloat16-lp", "tf-float16-gradient", "tf-bfloat16-gradient", "tf-float16-gradient-graph",
-        "tf-bfloat16-gradient-graph", "jax-float16-gradient", "jax-bfloat16-gradient", "torch-compiled-float16-gradient", "torch-compiled-bfloat16-gradient",
-        "torch-compiled-float16-lp", "torch-compiled-bfloat16-lp",), gather=lambda ok, self, parts, case: (
+    mutant("gradient", "half_accumulates_in_half", "half-type gradients add in their own type (PyTorch CPU)", known_as=(
+        "torch-float16-gradient", "torch-bfloat16-gradient", "torch-float16-lp", "torch-bfloat16-lp", "tf-float16-gradient", "tf-bfloat16-gradient",
+        "jax-float16-gradient", "jax-bfloat16-gradient"), gather=lambda ok, self, parts, case: (
         narrow(parts, case.x.dtype) if is_half(case) else ok(parts, case))),
     mutant("gradient", "unread_gets_something", "an element that no window reads gets a little", gradient=lambda ok, self, case, x, cells: _unread(ok(case, x, cells))),
 ]  # fmt: skip

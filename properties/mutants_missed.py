@@ -152,7 +152,7 @@ ENDS = [
     mutant("wide windows", "summed_area", "averages of 5×5 and more are differences of a table of sums", answer=summed_area),
     mutant("wide windows", "blocks_drop_nan", "maxima over eight and more drop a NaN before a border of blocks", cell=dropped(
         lambda case, reaches, spatial, place: crosses(case, reaches, place))),
-    mutant("wide windows", "nan_of_many_taps", "sliding maxima of more than 256 taps drop NaN", cell=dropped(
+    mutant("wide windows", "nan_of_many_taps", "sliding maxima of more than 256 taps drop NaN", known_as=("tf-max-drops-nan", "tf-xla-max-drops-nan"), cell=dropped(
         lambda case, reaches, spatial, place: slides(case.spec.windows) and taps_of(case) > 256)),
     mutant("heads", "nan_past_a_thousand", "a global maximum of more than 1024 elements drops NaN", cell=dropped(
         lambda case, reaches, spatial, place: case.spec.windows.name == "global" and taps_of(case) > 1024)),

@@ -9,7 +9,7 @@ import numpy as np
 from backends import oracle
 from backends.interface import Case
 from backends.oracle import Exact
-from backends.spec import Average, Global, Sliding
+from backends.spec import Average, Global, Max, Sliding
 from properties.tensorflow_gradients import boxes_of, scatter
 from properties.tensorflow_max import HALF, any_window, first_tap_argmax, flushed, is_onednn, rows_of, smallest_normal
 
@@ -31,9 +31,10 @@ def where_half_gradient(case: Case) -> Any:
 
 
 def where_half_gradient_in_a_graph(case: Case) -> Any:
-    """Gradients of float16, but those of maxima that oneDNN adds in float32: what it keeps of channels that lie side by side is float16."""
-    wide = is_onednn(case) and isinstance(case.spec.windows, Sliding) and (case.layout == "channels_first" or case.x.shape[1] == 1)
-    return where_half_gradient(case) & (case.x.dtype.name == "float16") & (not wide)
+    """Gradients of half types, but those of maxima that oneDNN adds in float32: what it keeps of channels that lie side by side is rounded."""
+    alone = case.layout == "channels_first" or case.x.shape[1] == 1
+    wide = is_onednn(case) and isinstance(case.spec.reduction, Max) and isinstance(case.spec.windows, Sliding) and alone and case.x.ndim < 5
+    return where_half_gradient(case) & (not wide)
 
 
 def where_wide_window(case: Case) -> Any:

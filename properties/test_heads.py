@@ -16,7 +16,7 @@ from properties.strategies import DTYPES, askable, number, scrambled
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 HEADS = ("sevens", "sevens", "exact", "plane", "large plane")
 """Seven bins a side, as VGG's; bins of one size; one window of a thousand elements, and of more than 16384."""
-LARGE = {"float16": 6e4, "bfloat16": 2.0**17, "float32": 2.0**17, "float64": 2.0**17, "int32": 2**17}
+LARGE = {"float16": 6e4, "float32": 2.0**17}
 """So large beside a thousand that a mean of eighteen thousand numbers shows it, whatever rounding takes."""
 
 
@@ -32,6 +32,8 @@ def heads(backend: Backend, *, reductions_=("max", "average", "lp"), dtypes=DTYP
         for head in HEADS
         if output in can.outputs and output in outputs and layout in can.layouts and dtype in can.dtypes and dtype in dtypes
         if ("global" if "plane" in head else "adaptive") in can.windows and ("int" not in dtype or output != "gradient")
+        # One tap of so many is little beside what rounding takes: two types show it.
+        if head != "large plane" or (name != "max" and dtype in LARGE)
     ]
     if not asked:
         return st.nothing()
@@ -74,7 +76,7 @@ def _on_axes(ndim: int, *sizes: int) -> tuple[int, ...]:
     return (*sizes, 1)[:ndim]
 
 
-@law(draw=heads, windows={"adaptive", "global"}, most_taps=50_000, examples=3.2)
+@law(draw=heads, windows={"adaptive", "global"}, most_taps=50_000, examples=2.8)
 def test_heads(backend, case):
     """The heads of real networks conform: seven bins a side, bins of one size, and single windows of thousands of elements."""
     assert_conforms(case, backend.ask(case))

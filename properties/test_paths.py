@@ -102,7 +102,7 @@ def test_called_again(backend, case):
         assert same_bits(first, other), f"call {times} gives other bits than the first: {other.ravel()[:8]}, not {first.ravel()[:8]}"
 
 
-@law(examples=0.25)
+@law(palettes=("whole", "fractions"), batches=(1, 2), examples=0.7)
 def test_bound_beside_another(backend, case):
     """What one question was bound to answers it still when another has been bound, and called, since."""
     other = case.replace(x=plain(case.x[..., ::-1]))
