@@ -75,7 +75,7 @@ EVERY: dict[str, Any] = {
     "suppress_health_check": list(HealthCheck),
     "report_multiple_bugs": False,
 }
-EXAMPLES = {"alone": 100, "beside": 30}
+EXAMPLES = {"alone": 100, "beside": 24}
 """How many cases a law draws: that the laws see a defect is shown alone, and beside a framework only that no row hides it."""
 WHOLE = {"large_extents", "real_layers"}
 """Laws that go through a table: all of it is asked beside a framework as well."""

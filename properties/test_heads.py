@@ -63,7 +63,7 @@ def head_by(place: int, name: str, output: Output, dtype: str, layout: Layout, h
     if head == "plane" and dtype in FLOATS:
         lanes[..., varied("where", range(lanes.shape[-1]))] = np.nan
     elif head == "large plane":
-        lanes[..., -1 - varied("where", range(2048))] = LARGE[dtype]
+        lanes[..., -1 - varied("where", (0, 0, 1, 140, 2047))] = LARGE[dtype]
     spec = PoolSpec(reduction=SIMPLE[name], windows=windows)
     cotangent = None
     if output == "gradient":
