@@ -77,8 +77,8 @@ EVERY: dict[str, Any] = {
 }
 EXAMPLES = {"alone": 100, "beside": 24}
 """How many cases a law draws: that the laws see a defect is shown alone, and beside a framework only that no row hides it."""
-WHOLE = {"large_extents", "real_layers"}
-"""Laws that go through a table: all of it is asked beside a framework as well."""
+WHOLE = {"infinite_cotangents", "large_extents", "real_layers"}
+"""Laws that go through a table, or draw much that a framework's rows excuse: as much is asked beside one as alone."""
 UNBOUNDED = Budget(seconds=1e9)
 
 
