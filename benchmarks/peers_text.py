@@ -214,7 +214,7 @@ def cost_reason(costs: Costs, nbytes: int) -> str:
 def workload_reason(dtype: str, reduction: str) -> str:
     """What makes some pooling slower in NumPy than it need be; empty where nothing is known."""
     if dtype == "float16" and reduction == "average":
-        return "NumPy converts float16 number by number; by their bits it is five integer operations an element, thirteen a result"
+        return "NumPy converts float16 number by number; by their bits it is five passes of integers an element, thirteen a result"
     if dtype == "bfloat16" and reduction == "average":
         return "bfloat16 is rounded number by number, where frameworks have an instruction"
     if dtype in ("float16", "bfloat16"):
