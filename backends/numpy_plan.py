@@ -16,7 +16,7 @@ from backends.spec import Average, Global, PoolSpec, Sliding, Windows
 
 BLOCK = 1 << 20
 """Bytes of a block's input: few enough to stay with its scratch in the 2 MB that recent cores have of their own, where twice as many
-took up to a third longer; enough to make a call's half microsecond small."""
+took up to 1.37 times as long; enough to make a call's half microsecond small."""
 
 
 LONG = 512

@@ -50,8 +50,8 @@ class Baseline:
 def read(path: Path, where: Machine, backend: str) -> Baseline:
     """An earlier run from its file: `gate-candidate.json` or `gate-baseline.json` of a gate that ran to its end.
 
-    Other files of pytest-benchmark are not taken: their rounds meet other memory and other threads than the gate's blocks, and
-    differ from them by more than any noise.
+    Other files of pytest-benchmark are not taken: their rounds are single calls, placed otherwise than the gate's blocks, and may
+    have other threads.
 
     Raises:
         Invalid: it is truncated, foreign or newer, of another machine, of a gate that was cut short, or has nothing of this backend.
@@ -115,7 +115,7 @@ def _unfit(extra: Mapping[str, Any], backend: str) -> str:
     if (other := str(extra.get("backend", ""))) != backend:
         return f"of {other or 'no backend'}, not of {backend}"
     if extra.get("gate") != SCHEMA:
-        return f"its rounds met other memory and other threads than a gate's blocks do, and differ by more than any noise; {ACCEPTED}"
+        return f"its rounds are single calls, placed otherwise than a gate's blocks, and may have had other threads; {ACCEPTED}"
     return ""
 
 

@@ -1,5 +1,6 @@
 """The ends of real networks, adaptive and global, and planes of tens of thousands of windows."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -124,6 +125,6 @@ def large_plane(place: int, name: str, output: Output, dtype: str, layout: Layou
 @law(draw=large_planes, windows={"sliding"}, outputs={"values", "indices"}, most_taps=2**21, examples=0.7)
 def test_large_planes(backend, case):
     """However many windows a map has, the last of them are pooled as the first are."""
-    windows = int(np.prod(case.pooled_shape))
+    windows = math.prod(case.pooled_shape)
     cells = np.unique(np.concatenate([np.linspace(0, windows - 1, HELD).astype(np.int64), np.arange(windows - HELD, windows)]))
     assert_conforms(case, backend.unmended(case), cells=cells.tolist())

@@ -136,13 +136,13 @@ def wide_and_hurt(
     return number(0, len(asked) - 1).map(lambda place: wide_and_hurt_by(place, *asked[place], able[asked[place][0]]))
 
 
-def wide_and_hurt_by(number_: int, name: str, output: Output, dtype: str, layout: Layout, kind: str, can: Capabilities) -> Case:
+def wide_and_hurt_by(place: int, name: str, output: Output, dtype: str, layout: Layout, kind: str, can: Capabilities) -> Case:
     """The case of a number: what is not given varies with it."""
-    varied = partial(by_number, number_)
+    varied = partial(by_number, place)
     row = kind in ("row", "lanes")
     ndim = varied("axes", sorted(can.ndims & {1, 2}) or [3]) if row else min(can.ndims & {2, 3})
-    k, place = varied("taps", WIDE[kind]), varied("axis", (ndim - 1, ndim - 1, 0))
-    kernel = tuple(k if axis == place else 1 for axis in range(ndim)) if row else (1,) * (ndim - 2) + (k, k)
+    k, wide = varied("taps", WIDE[kind]), varied("axis", (ndim - 1, ndim - 1, 0)) if row else ndim - 1
+    kernel = tuple(k if axis == wide else 1 for axis in range(ndim)) if row else (1,) * (ndim - 2) + (k, k)
     over = {"row": 25, "lanes": 20, "plane": 6, "many": 2}[kind]
     spatial = tuple(taps + over if taps > 1 else 1 for taps in kernel)
     padding: Any = varied("padding", [*sides_of(can), "symmetric"] if "symmetric" in can.paddings else sides_of(can))
@@ -151,14 +151,14 @@ def wide_and_hurt_by(number_: int, name: str, output: Output, dtype: str, layout
     channels = varied("channels", {"row": (1, 3), "lanes": (9, 17, 12)}.get(kind, (1, 2)))
     # The square of what is huge is too large: another law is about that.
     hurting = varied("hurting", {"average": (np.nan, HUGE[dtype], np.inf, HUGE[dtype])}.get(name, (np.nan, np.nan, np.inf, -np.inf)))
-    x = scrambled((1, channels, *spatial), dtype, 1 + number_ * 37 % 250)
+    x = scrambled((1, channels, *spatial), dtype, 1 + place * 37 % 250)
     cotangent = None
     if output == "gradient":
-        cotangent = scrambled((1, channels, *spec.output_shape(spatial)), dtype, 1 + number_ * 41 % 250)
+        cotangent = scrambled((1, channels, *spec.output_shape(spatial)), dtype, 1 + place * 41 % 250)
     hurt = cotangent if name == "average" and cotangent is not None else x
     lanes = hurt.reshape(channels, -1)
-    # Early in a row, so that most windows come after it.
-    lanes[:, varied("where", range(max(1, hurt.shape[-1] // 2)))] = hurting
+    # Early along the wide axis, so that most windows come after it: beside that of a row all others have one element.
+    lanes[:, varied("where", range(hurt.shape[2 + wide] // 2))] = hurting
     return Case(spec=spec, x=x, layout=layout, output=output, cotangent=cotangent)
 
 

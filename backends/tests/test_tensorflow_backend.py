@@ -116,6 +116,16 @@ def test_channels_first_on_cpu_needs_onednn(eager, dtype, reduction, output):
         raised(eager, case)
 
 
+@pytest.mark.parametrize(
+    "reduction, output, pooled", [("max", "values", True), ("average", "values", False), ("average", "gradient", False)]
+)
+def test_of_float16_onednn_pools_maxima_alone(reduction, output, pooled):
+    """On a CPU with instructions for float16, whatever this one has, channels first are a gap for averages of it and none for maxima."""
+    case = a_case(reduction, layout="channels_first", dtype="float16", output=output)
+    gap = tensorflow_plan.refused(case, variant="", onednn=frozenset({"float32", "float16"}))
+    assert gap is None if pooled else "channels last only" in str(gap)
+
+
 REFUSED = [
     ("tensorflow", {"layout": "channels_first", "output": "indices"}, "NHWC only"),
     ("tensorflow", {"layout": "channels_first", "dtype": "float64"}, "channels last only"),

@@ -161,7 +161,7 @@ BAD = {
     "no clock": (changed("benchmarks", 0, "extra_info", "metric", value="sun"), "metric='sun'"),
     "no checksum": (changed("benchmarks", 0, "extra_info", "checksum", value=[]), "checksum=[]"),
     "a benchmark that is none": (changed("benchmarks", 0, value=3), "benchmark 0"),
-    "not of a gate": ({**WHOLE, "benchmarks": [changed("benchmarks", 0, "extra_info", "gate", value=None)["benchmarks"][0]]}, "its rounds met other memory"),
+    "not of a gate": ({**WHOLE, "benchmarks": [changed("benchmarks", 0, "extra_info", "gate", value=None)["benchmarks"][0]]}, "its rounds are single calls"),
     "of a gate that was cut short": (json.dumps(gate_files.side_content(run(partial=True, finished=None), SIDES[1])), "not of a gate that ran to its end"),
     "not said to be whole": (changed("machine_info", "poolproof", "partial", value=None), "not of a gate that ran to its end"),
     "no workloads named": (changed("machine_info", "poolproof", "workloads", value=None), "workloads=None"),
