@@ -5,16 +5,21 @@ The reciprocal costs a second rounding; with the n−1 of the sum that makes the
 
 import functools
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
-from backends.numpy_kernels import QUICK_SUM, SUM, reduce_axes, spread_axes
+from backends.numpy_kernels import QUICK_SUM, SUM, at, reduce_axes, spread_axes
 from backends.numpy_numbers import narrow, reciprocal, shrinks, widen
 from backends.numpy_plan import Axis, divisors, ranges
 from backends.numpy_pooling import OVERFLOW, Block, Index, Plan, Question, accumulator, lengths, pieces
-from backends.numpy_program import Builder, Program, copy
+from backends.numpy_program import Builder, Operand, Program, copy
 
 Shape = tuple[int, ...]
+Runs = tuple[tuple[int, int, int], ...]
+
+FEW, ROWS = 8, 1 << 16
+"""How many times at most the rows of a map change, and how many bytes of them a core's cache may hold."""
 
 
 def values(question: Question) -> Plan:
@@ -22,14 +27,14 @@ def values(question: Question) -> Plan:
     question = question.collapsed()
     dtype = question.x.dtype
     acc = accumulator(dtype)
-    factor, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
-    factor = question.in_order(factor * acc.type(shrinks(dtype)))
+    number, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
+    factor = Factor.of(question.in_order(number * acc.type(shrinks(dtype))), question)
 
-    def write(inputs: Shape, outputs: Shape, factors: Shape, windows: tuple[Axis | None, ...], finite: bool) -> Program:
+    def write(inputs: Shape, outputs: Shape, factors: Shape, runs: Runs, windows: tuple[Axis | None, ...], finite: bool) -> Program:
         build = Builder({"x": inputs, "y": outputs, "factor": factors})
         total = "y" if acc == dtype else None
         total = reduce_axes(build, QUICK_SUM if finite else SUM, widen(build, "x", dtype, acc, finite=finite), windows, acc, total)
-        build.emit(np.multiply, total, "factor", out=total)
+        scale(build, total, runs, total)
         if exponent:
             build.emit(np.ldexp, total, exponent, out=total)
         if acc != dtype:
@@ -39,42 +44,83 @@ def values(question: Question) -> Plan:
     programs = functools.cache(write)
     blocks = []
     for outputs, inputs, windows in pieces(question, question.counts, acc.itemsize):
-        factors = broadcast_part(outputs, factor)
-        key = (lengths(inputs), lengths(outputs), lengths(factors), windows)
+        factors, runs = factor.part(outputs)
+        key = (lengths(inputs), lengths(outputs), lengths(factors), runs, windows)
         parts = {"x": inputs, "y": outputs, "factor": factors}
         blocks.append(Block(program=programs(*key, True), parts=parts, slow=functools.partial(programs, *key, False)))
     return Plan(
         shape=question.counts,
         dtype=dtype,
-        arrays={"x": question.x, "factor": factor},
+        arrays={"x": question.x, "factor": factor.array},
         blocks=blocks,
         traps=OVERFLOW,
         linear="x",
     )
 
 
-def broadcast_part(index: Index, array: np.ndarray) -> Index:
-    """The part of an array that goes with a part of what it is broadcast to; () of a number."""
-    if not array.ndim:
-        return ()
-    return tuple(part if size > 1 else slice(0, 1) for part, size in zip(index, array.shape, strict=True))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Factor:
+    """What each sum is multiplied by: one number, or a map of the windows, or, with `rows`, few rows of such a map.
+
+    With channels last a row, repeated for every channel, is a run as long as that of the sums, where each number of the
+    map would begin a run of its own: 0.1 ns an element instead of 0.2 to 0.3. Rows differ near a border only. `rows` has the
+    number of each outermost spatial index's row in `array`.
+    """
+
+    array: np.ndarray
+    rows: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, factor: np.ndarray, question: Question) -> "Factor":
+        """Of a number, or of a map in memory order."""
+        channels = question.x.shape[-1]
+        if not factor.ndim or question.order[0] != 0 or question.order[-1] != 1 or channels == 1:
+            return cls(array=factor)
+        unlike, rows = np.unique(np.broadcast_to(factor[0], (*question.counts[1:-1], 1)), axis=0, return_inverse=True)
+        changes = np.count_nonzero(np.diff(rows.ravel()))
+        if changes >= FEW or unlike.nbytes * channels > ROWS:
+            return cls(array=factor)
+        return cls(array=np.repeat(unlike, channels, axis=-1), rows=tuple(rows.ravel().tolist()))
+
+    def part(self, index: Index) -> tuple[Index, Runs]:
+        """What goes with a part of the sums: a part of the array, () for all of it, and the rows of it that follow each other."""
+        if not self.array.ndim:
+            return (), ()
+        if not self.rows:
+            return tuple(part if size > 1 else slice(0, 1) for part, size in zip(index, self.array.shape, strict=True)), ()
+        runs, start = list[tuple[int, int, int]](), 0
+        windows: slice = index[1]
+        for number, same in itertools.groupby(self.rows[windows]):
+            stop = start + len(list(same))
+            runs.append((start, stop, number))
+            start = stop
+        return (slice(0, len(self.array)), *index[2:]), tuple(runs)
+
+
+def scale(build: Builder, source: str, runs: Runs, out: str) -> None:
+    """Multiply by the register "factor": all of it, or by row `number` from `start` to `stop` of the outermost spatial axis."""
+    if not runs:
+        build.emit(np.multiply, source, "factor", out=out)
+    for start, stop, number in runs:
+        some = slice(start, stop)
+        build.emit(np.multiply, at(source, 1, some), Operand("factor", (number,)), out=at(out, 1, some))
 
 
 def gradient(question: Question) -> Plan:
     """Each cotangent over its divisor, spread over the taps of its window one axis at a time."""
     dtype = question.x.dtype
     acc = accumulator(dtype)
-    factor, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
-    factor = question.in_order(factor * acc.type(shrinks(dtype)))
+    number, exponent = reciprocal(divisors(question.case.spec, question.case.spatial), acc)
+    factor = Factor.of(question.in_order(number * acc.type(shrinks(dtype))), question)
 
-    def write(inputs: Shape, outputs: Shape, factors: Shape, windows: tuple[Axis | None, ...], finite: bool) -> Program:
+    def write(inputs: Shape, outputs: Shape, factors: Shape, runs: Runs, windows: tuple[Axis | None, ...], finite: bool) -> Program:
         build = Builder({"g": inputs, "y": outputs, "factor": factors})
         if 0 in inputs:
             build.emit(copy, 0, out="y")
             return build.program()
         wide = widen(build, "g", dtype, acc, finite=finite)
         terms = build.buffer(inputs, acc) if wide == "g" else wide
-        build.emit(np.multiply, wide, "factor", out=terms)
+        scale(build, wide, runs, terms)
         if exponent:
             build.emit(np.ldexp, terms, exponent, out=terms)
         total = spread_axes(build, terms, windows, acc, "y" if acc == dtype else None)
@@ -97,14 +143,14 @@ def gradient(question: Question) -> Plan:
             meet.append(part)
             left.append(windows)
         elements = tuple(slice(first, last) for first, last in combination)
-        factors = broadcast_part(tuple(meet), factor)
-        key = (lengths(tuple(meet)), lengths(elements), lengths(factors), tuple(left))
+        factors, runs = factor.part(tuple(meet))
+        key = (lengths(tuple(meet)), lengths(elements), lengths(factors), runs, tuple(left))
         parts = {"g": tuple(meet), "y": elements, "factor": factors}
         blocks.append(Block(program=programs(*key, True), parts=parts, slow=functools.partial(programs, *key, False)))
     return Plan(
         shape=question.x.shape,
         dtype=dtype,
-        arrays={"g": question.g, "factor": factor},
+        arrays={"g": question.g, "factor": factor.array},
         blocks=blocks,
         traps=OVERFLOW,
         linear="g",

@@ -5,6 +5,7 @@ definition like any other. A case becomes a plan (`numpy_pooling.Plan`) of cache
 straight line of ufunc calls; `numpy_kernels` says what these cost.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +15,8 @@ import numpy as np
 
 from backends import numpy_average, numpy_max, numpy_norm, text
 from backends.interface import LAYOUTS, PADDINGS, WINDOWS, Capabilities, Case, Unsupported
-from backends.numpy_plan import BLOCK, axis_of, check, memory_order
-from backends.numpy_pooling import PARALLEL_FROM, Plan, Question
-from backends.numpy_program import Call
+from backends.numpy_plan import BLOCK, DENSE, WHOLE, axis_of, check, memory_order
+from backends.numpy_pooling import PARALLEL_FROM, Plan, Question, is_half
 from backends.spec import Average, Lp, Max
 
 VARIANTS = {"": "NumPy, one axis at a time in cache-sized blocks"}
@@ -107,9 +107,9 @@ class NumpyBackend:
             return pool
         return lambda: pool().astype(case.x.dtype)
 
-    def calls(self, case: Case) -> list[Call]:
-        """The calls that what `bind` returns makes, in order and with their arrays: for whoever asks which of them take how long."""
-        return self._planned(case)[1].calls()
+    def plan(self, case: Case) -> Plan:
+        """What `bind` computes, call by call: for whoever asks which of them take how long."""
+        return self._planned(case)[1]
 
     def _planned(self, case: Case) -> tuple[Question, Plan]:
         _check(case)
@@ -118,9 +118,8 @@ class NumpyBackend:
         order = memory_order(x, case.layout, logical=case.output != "values")
         axes = [axis_of(case.spec.windows, axis - 2, x.shape[axis]) if axis >= 2 else None for axis in order]
         threads = max(1, min(self.threads, x.nbytes // PARALLEL_FROM))
-        question = Question(
-            case=case, order=order, x=x.transpose(order), g=g.transpose(order), axes=axes, threads=threads, block=self.block
-        )
+        block = max(1, int(self.block * _share(case, threads)))
+        question = Question(case=case, order=order, x=x.transpose(order), g=g.transpose(order), axes=axes, threads=threads, block=block)
         return question, _within(x.nbytes, PLANS[type(case.spec.reduction), case.output], question)
 
     def fetch(self, native: np.ndarray) -> np.ndarray:
@@ -168,13 +167,22 @@ class NumpyBackend:
         return np.einsum("ncijhw,hw->ncij", windows, kernel.astype(np.float64)).astype(np.float32)
 
 
+def _share(case: Case, threads: int) -> float:
+    """How large a block of a case is: as a share of the usual one."""
+    windows, elements = math.prod(case.pooled_shape), case.x.size
+    if 2 * windows > elements:
+        return DENSE
+    once = windows == math.prod(case.x.shape[:2]) and not isinstance(case.spec.reduction, Lp) and not is_half(case.x.dtype)
+    return WHOLE if once and threads == 1 and case.output == "values" else 1.0
+
+
 def _within(size: int, plan: Callable[[Question], Plan], question: Question) -> Plan:
     """A plan of which the threads' scratch memory is at most a twentieth of a large input."""
     made = plan(question)
     while size >= LARGE and made.scratch * question.threads > size // 20 and question.block > SMALLEST_BLOCK:
         question = replace(question, block=question.block // 2)
         made = plan(question)
-    return made
+    return replace(made, buffer=question.buffer)
 
 
 def _threads() -> int:

@@ -68,11 +68,9 @@ def _half_values(build: Builder, windows: tuple[Axis | None, ...], dtype: np.dty
     if most == bits:
         build.emit(copy, bits, out=build.view("y", integer))
         return
-    negative = build.buffer(build.shapes[most], integer)
-    build.emit(np.right_shift, most, integer.type(15), out=negative)
-    build.emit(np.bitwise_xor, least, most, out=least)
-    build.emit(np.bitwise_and, least, negative, out=least)
-    build.emit(np.bitwise_xor, most, least, out=build.view("y", integer))
+    # With a sign bit, and read without a sign, the least one is above every positive float, and below the other negative ones.
+    build.emit(np.bitwise_or, least, integer.type(-(2**15)), out=least)
+    build.emit(np.minimum, build.view(most, np.uint16), build.view(least, np.uint16), out=build.view("y", np.uint16))
 
 
 def indices(question: Question) -> Plan:

@@ -5,9 +5,9 @@ a result costs, of two float32 that stay in the cache, on an AMD EPYC with AVX-5
 
 - in a long run, 0.06 to 0.12 ns: NumPy's loop in vectors;
 - of every second element, 0.3 (sums) to 0.5 ns (maxima): that loop loads them number by number;
-- in runs of less than half of NumPy's buffer, 0.2 ns, and of less than 64 elements up to 0.5 ns: NumPy copies them into the
-  buffer first (with `np.setbufsize(16)` runs of 1024 take 0.11 ns instead of 0.20, those of 64 twice as long);
-- of a map that is repeated over channels, 0.15 ns, where one number for all takes 0.07 ns;
+- in runs of 256 elements 0.2 ns, of 64 elements 0.3, and of 16 elements 0.6 ns: NumPy begins each anew, or copies them into its
+  buffer first, of which `numpy_pooling.Question.buffer` sets the size;
+- of a map whose numbers are repeated over channels, 0.2 to 0.3 ns, where one number for all, or a row for every channel, takes 0.07 ns;
 - of a row of 49 that `reduce` takes, 0.7 (maxima) or 0.4 ns (sums) an element, where long rows take 0.04 and 0.14 ns; of runs of 64 that
   it takes together, 0.3 to 0.45 ns, where those of 2048 take 0.07 ns. `np.einsum`, which sums rows where all is finite, takes 0.09 ns.
 """
@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy_pooling import Plan
 from backends.numpy_program import Call, copy
 
-SHORT = np.getbufsize() // 2
-"""Elements of a run from which NumPy does not copy it into its buffer."""
+SHORT = 1024
+"""Elements of a run from which beginning it is lost in the time that it takes, and NumPy copies none into its buffer first."""
 ROW = 512
 """Elements of a run from which `reduce` is nearly as fast as on any."""
 ENOUGH, LEAST, MOST = 0.03, 5, 60
@@ -47,12 +48,13 @@ class Costs:
     runs: dict[str, int]
 
 
-def measure(calls: Sequence[Call], pool: Callable[[], Any]) -> Costs:
-    """Time the calls that `pool` makes one by one, in order, and `pool` itself."""
+def measure(plan: Plan, pool: Callable[[], Any]) -> Costs:
+    """Time the calls of a plan one by one, in order, and `pool`, which makes them."""
+    calls = plan.calls()
     number, result = np.ones(1, np.float32), np.ones(1, np.float32)
     # Each alone: a call after one that went over other memory finds its own code and data no longer in the cache.
     (whole,), (empty,) = _medians([pool]), _medians([lambda: np.maximum(number, number, out=result)])
-    each = _medians([_made(call) for call in calls])
+    each = plan.context().run(_medians, [_made(call) for call in calls])
     seconds, lengths = dict.fromkeys(KINDS, 0.0), {kind: list[int]() for kind in KINDS}
     for call, taken in zip(calls, each, strict=True):
         kind = kind_of(call)
@@ -71,14 +73,14 @@ def measure(calls: Sequence[Call], pool: Callable[[], Any]) -> Costs:
 def kind_of(call: Call) -> str:
     """What makes a call slow: one of `KINDS`, "passes" where nothing does but that it is one more.
 
-    "converted" writes another type, "counts" multiplies by an array that is repeated, "rows" reduces short runs.
+    "converted" writes another type, "counts" multiplies by a map of which each number is repeated, "rows" reduces short runs.
     """
     arrays = _arrays(call)
     if not isinstance(call.out, np.ndarray) or not call.out.size:
         return "passes"
     if call.function is copy and any(array.dtype != call.out.dtype for array in arrays):
         return "converted"
-    if call.function is np.multiply and any(1 < array.size < call.out.size for array in arrays):
+    if call.function is np.multiply and any(array.size > 1 == array.shape[-1] < call.out.shape[-1] for array in arrays):
         return "counts"
     length, strided = run_of(call)
     if not isinstance(call.function, np.ufunc) and call.function is not copy:

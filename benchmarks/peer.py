@@ -80,7 +80,7 @@ class Contender:
     def explain(self, layout: str) -> dict[str, Any]:
         """What the calls that a pooling is made of cost, of a backend that can name them."""
         case = elsewhere(self.cases[layout], self.chance)
-        return {"status": "ready", **asdict(costs.measure(self.backend.calls(case), self.backend.bind(case)))}  # type: ignore[attr-defined]
+        return {"status": "ready", **asdict(costs.measure(self.backend.plan(case), self.backend.bind(case)))}  # type: ignore[attr-defined]
 
 
 def serve(backend: Backend, orders: TextIO, replies: TextIO) -> None:

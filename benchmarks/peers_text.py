@@ -200,7 +200,7 @@ def cost_reason(costs: Costs, nbytes: int) -> str:
         "strided": "in passes over elements that are not neighbours, which NumPy's vector loops do not take",
         "converted": "in conversions of type",
         "rows": f"in reductions over runs of {costs.runs.get('rows')} elements, each of which NumPy begins anew",
-        "short": f"in passes over runs of {costs.runs.get('short')} elements, which NumPy copies into its buffer first",
+        "short": f"in passes over runs of {costs.runs.get('short')} elements, which NumPy begins anew or gathers in its buffer",
         "passes": f"in passes over long runs, where all passes move {passes:.1f} times the bytes that must move" if passes >= MANY else "",
     }
     shares = {text: spent[kind] / whole for kind, text in told.items() if text and spent[kind] > 0}

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import backends
-from backends import numpy_backend, numpy_kernels, oracle
+from backends import numpy_backend, numpy_pooling, oracle
 from backends.compare import assert_conforms
 from backends.interface import Case, Unsupported, dtype_named
 from backends.numpy_backend import FLOATS, INTEGERS, NumpyBackend
@@ -160,12 +160,8 @@ def by_two(*kernel, **more):
         (by_two(1, 3), (5, 7)),
     ],
 )
-def test_stepping_windows_over_all_memory_as_one_run(monkeypatch, windows, spatial, dtype, output, layout):
-    """Windows that step by two conform when every one between them is computed too: inside, at borders, and where all are clipped."""
-    taken = []
-    monkeypatch.setattr(numpy_kernels, "FLAT_FROM", 1)
-    flat = numpy_kernels.by_flat_taps
-    monkeypatch.setattr(numpy_kernels, "by_flat_taps", lambda *given: taken.append(1) or flat(*given))
+def test_windows_that_step_by_two(windows, spatial, dtype, output, layout):
+    """Windows that step by two conform inside, at borders, and where all are clipped, whatever is reduced first."""
     values = palette(dtype_named(dtype))
     x = values[np.random.default_rng(0).integers(len(values), size=(2, 3, *spatial))]
     for one in (x, x[:, :1]):
@@ -173,9 +169,6 @@ def test_stepping_windows_over_all_memory_as_one_run(monkeypatch, windows, spati
         g = numbers(case.pooled_shape, dtype) if output == "gradient" else None
         case = case.replace(output=output, cotangent=g)
         assert_conforms(case, backends.run(NumpyBackend(threads=1), case))
-    if output == "values":
-        # The first axis that is reduced reads the input, which may lie anyhow.
-        assert bool(taken) == (sum(k > 1 for k in windows.kernel) > 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
@@ -357,12 +350,41 @@ def test_the_gradient_of_integers_is_a_gap(dtype, gap):
 def test_the_calls_are_those_of_the_pooling(reduction, windows, output, block):
     """The calls that the backend names, made one by one in their order, compute the answer."""
     case, backend = asked(reduction, windows, output), NumpyBackend(threads=2, block=block)
-    calls = backend.calls(case)
+    calls = backend.plan(case).calls()
     for call in calls:
         call.function(*call.inputs, **({} if call.out is None else {"out": call.out}), **call.arguments)
     last = calls[-1].inputs[0] if calls[-1].out is None else calls[-1].out
     answer = backends.run(backend, case)
     np.testing.assert_array_equal((last if last.base is None else last.base).reshape(answer.shape), answer)
+
+
+@pytest.mark.parametrize(
+    "windows, shape, layout, buffer",
+    [
+        (Sliding(kernel=(2, 2)), (1, 64, 8, 8), "channels_last", 2048),
+        (Sliding(kernel=(2, 2)), (1, 256, 8, 8), "channels_last", 384),
+        (Sliding(kernel=(2, 2)), (1, 256, 8, 400), "channels_first", 2048),
+        (Global(), (1, 256, 8, 8), "channels_last", 8192),
+    ],
+)
+def test_the_buffer_is_as_runs_are_long(windows, shape, layout, buffer, monkeypatch):
+    """NumPy's buffer has the size that suits the plan, while its calls are made and no longer."""
+    seen = []
+    monkeypatch.setattr(numpy_pooling, "run", lambda calls, given: seen.append(np.getbufsize()))
+    backends.run(NumpyBackend(threads=1), asked(Max(), windows, "values", shape=shape, layout=layout))
+    assert set(seen) == {buffer}
+    assert np.getbufsize() == 8192
+
+
+@pytest.mark.parametrize(
+    "windows, share",
+    [(Sliding(kernel=(2, 2)), 1), (Sliding(kernel=(3, 3), stride=(1, 1)), 2 / 3), (Global(), 4)],
+)
+def test_blocks_are_as_large_as_passes_allow(windows, share):
+    """A block is smaller where every pass is over all of it, and larger where there is one pass."""
+    backend = NumpyBackend(threads=1, block=3 << 12)
+    question, _ = backend._planned(asked(Max(), windows, "values"))
+    assert question.block == int(share * (3 << 12))
 
 
 def test_native_code_runs(capsys):

@@ -149,7 +149,7 @@ def spent(*, whole=100e-6, moved=1_000, runs=None, **microseconds):
     "costs, why",
     [
         (spent(strided=61, passes=35), "61% in passes over elements that are not neighbours, which NumPy's vector loops do not take"),
-        (spent(short=50, counts=26, passes=20, runs={"short": 64}), "50% in passes over runs of 64 elements, which NumPy copies into its buffer first, 26% in multiplying by a map, since windows do not all count as much"),
+        (spent(short=50, counts=26, passes=20, runs={"short": 64}), "50% in passes over runs of 64 elements, which NumPy begins anew or gathers in its buffer, 26% in multiplying by a map, since windows do not all count as much"),
         (spent(passes=90, moved=3_600), "90% in passes over long runs, where all passes move 3.6 times the bytes that must move"),
         (spent(rows=97, runs={"rows": 49}), "97% in reductions over runs of 49 elements, each of which NumPy begins anew"),
         (spent(converted=80, passes=19), "80% in conversions of type"),
