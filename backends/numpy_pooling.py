@@ -20,7 +20,7 @@ import numpy as np
 
 from backends.interface import Case
 from backends.numpy_plan import LONG, Axis, Grid, ranges
-from backends.numpy_program import ALIGNMENT, Call, Program, give, run
+from backends.numpy_program import ALIGNMENT, Call, Program, Script, give
 
 PARALLEL_FROM = 1 << 20
 """Bytes of input for each thread from which another one saves more than waking it costs."""
@@ -78,15 +78,17 @@ class Plan:
         threads = max(1, min(threads, len(self.blocks)))
         step = max(1, -(-len(self.blocks) // threads))
         shares = [_Share(self, self.blocks[start : start + step]) for start in range(0, len(self.blocks), step)]
-        busy = threading.Lock()
+        empty, shape, dtype, busy = np.empty, self.shape, self.dtype, threading.Lock()
+
+        def every(y: np.ndarray) -> None:
+            together([functools.partial(share.run, y) for share in shares])
+
+        work = shares[0].run if len(shares) == 1 else every
 
         def pool() -> np.ndarray:
-            y = np.empty(self.shape, self.dtype)
+            y = empty(shape, dtype)
             with busy:
-                if len(shares) > 1:
-                    together([functools.partial(share.run, y) for share in shares])
-                elif shares:
-                    shares[0].run(y)
+                work(y)
             return y
 
         return pool
@@ -110,7 +112,8 @@ class Plan:
         y = np.empty(self.shape, self.dtype)
         results = {"y": y, "flat": y.reshape(-1)} if self.flat else {"y": y}
         ready: list[Call] = []
-        for _, parts, calls in _Share(self, self.blocks).blocks if self.blocks else ():
+        share = _Share(self, self.blocks) if self.blocks else None
+        for (_, parts, _), calls in zip(share.blocks, share.calls, strict=True) if share else ():
             ready += give(calls, {name: results[name][part] if part else results[name] for name, part in parts})
         return ready
 
@@ -122,7 +125,8 @@ class _Share:
         self.plan = plan
         arena = _arena(max(block.program.size for block in blocks))
         linked = {id(block.program): block.program.link(arena) for block in blocks}
-        self.blocks = [(block, self._results(block), give(linked[id(block.program)], self._given(block))) for block in blocks]
+        self.calls = [give(linked[id(block.program)], self._given(block)) for block in blocks]
+        self.blocks = [(block, self._results(block), Script(calls)) for block, calls in zip(blocks, self.calls, strict=True)]
         self.context = plan.context()
 
     def _given(self, block: Block) -> dict[str, np.ndarray]:
@@ -141,10 +145,10 @@ class _Share:
 
     def _run(self, y: np.ndarray) -> None:
         results = {"y": y, "flat": y.reshape(-1)} if self.plan.flat else {"y": y}
-        for block, parts, calls in self.blocks:
+        for block, parts, script in self.blocks:
             opened = {name: results[name][part] if part else results[name] for name, part in parts}
             try:
-                run(calls, opened)
+                script.run(opened)
             except FloatingPointError:
                 with np.errstate(all="ignore"):
                     self._again(block, opened)
@@ -158,13 +162,13 @@ class _Share:
         program = block.slow() if block.slow else block.program
         arena = _arena(program.size)
         calls = program.link(arena)
-        run(give(calls, given), opened)
+        Script(give(calls, given)).run(opened)
         if not plan.linear or plan.dtype == np.float16:  # float16's sums are float32, and cannot overflow
             return
         y, x, number = opened["y"], given[plan.linear], plan.dtype.type
         plain = y.copy()
         power = x.size.bit_length() + 1
-        run(give(calls, {**given, plan.linear: x * number(2.0**-power)}), opened)
+        Script(give(calls, {**given, plan.linear: x * number(2.0**-power)})).run(opened)
         y *= number(2.0**power)
         np.copyto(y, plain, where=np.isfinite(plain))
 

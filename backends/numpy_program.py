@@ -172,7 +172,7 @@ class Program:
     def link(self, arena: np.ndarray) -> "list[Call]":
         """The calls with their scratch memory and constants looked up; `arena` has at least `size` bytes.
 
-        All other registers are open: `give` fills in those of a block, `run` those of the result.
+        All other registers are open: `give` fills in those of a block, `Script.run` those of the result.
         """
         registers: dict[str, np.ndarray | Open] = dict(self.constants)
         for name, (offset, shape, dtype) in self.buffers.items():
@@ -182,7 +182,7 @@ class Program:
         calls = []
         for step in self.steps:
             inputs = tuple(_operand(registers, given) for given in step.inputs)
-            calls.append(_call(step.function, inputs, _operand(registers, step.out), step.arguments))
+            calls.append(Call(step.function, inputs, _operand(registers, step.out), step.arguments))
         return calls
 
 
@@ -201,17 +201,12 @@ class Open(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A step that is ready to run, but for its open operands; `late` says whether an input is one."""
+    """A step that is ready to run, but for its open operands."""
 
     function: Callable[..., Any]
     inputs: tuple[Any, ...]
-    late: bool
     out: np.ndarray | Open | None
     arguments: Mapping[str, Any]
-
-
-def _call(function: Callable[..., Any], inputs: tuple[Any, ...], out: np.ndarray | Open | None, arguments: Mapping[str, Any]) -> Call:
-    return Call(function, inputs, any(isinstance(operand, Open) for operand in inputs), out, arguments)
 
 
 def give(calls: Sequence[Call], given: Mapping[str, np.ndarray]) -> list[Call]:
@@ -224,18 +219,43 @@ def give(calls: Sequence[Call], given: Mapping[str, np.ndarray]) -> list[Call]:
     for call in calls:
         inputs, out = tuple(map(filled, call.inputs)), filled(call.out)
         same = out is call.out and all(a is b for a, b in zip(inputs, call.inputs, strict=True))
-        ready.append(call if same else _call(call.function, inputs, out, call.arguments))
+        ready.append(call if same else Call(call.function, inputs, out, call.arguments))
     return ready
 
 
-def run(calls: Sequence[Call], given: Mapping[str, np.ndarray]) -> None:
-    """Make the calls."""
-    for function, inputs, late, out, arguments in calls:
-        known = [operand.among(given) if isinstance(operand, Open) else operand for operand in inputs] if late else inputs
-        if out is None:
-            function(*known, **arguments)
-        else:
-            function(*known, out=out.among(given) if isinstance(out, Open) else out, **arguments)
+class Script:
+    """Calls that are made again and again, with other arrays for their open operands; of these each is looked at once a run.
+
+    That is half of what the calls of a small pooling cost beside what they compute.
+    """
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        operands = [operand for call in calls for operand in (*call.inputs, call.out)]
+        self._opens = tuple(dict.fromkeys(operand for operand in operands if isinstance(operand, Open)))
+        self._known = [operand for operand in operands if not isinstance(operand, Open)]
+        known = iter(range(len(self._opens), len(operands)))
+        self._calls: list[tuple[Callable[..., Any], Callable[[list[Any]], tuple[Any, ...]], int | None, Mapping[str, Any]]] = []
+        for call in calls:
+            *inputs, out = [self._opens.index(one) if isinstance(one, Open) else next(known) for one in (*call.inputs, call.out)]
+            self._calls.append((call.function, _pick(inputs), None if call.out is None else out, call.arguments))
+
+    def run(self, given: Mapping[str, np.ndarray]) -> None:
+        """Make the calls, with what is given for the registers that were open."""
+        operands = [operand.among(given) for operand in self._opens]
+        operands += self._known
+        for function, pick, out, arguments in self._calls:
+            if out is None:
+                function(*pick(operands), **arguments)
+            else:
+                function(*pick(operands), out=operands[out], **arguments)
+
+
+def _pick(places: Sequence[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """What takes the items at some places, as a tuple, however many they are."""
+    if len(places) == 1:
+        (place,) = places
+        return lambda items: (items[place],)
+    return operator.itemgetter(*places) if places else lambda items: ()
 
 
 def _look(register: np.ndarray | Open, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | Open:

@@ -11,10 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import backends
-from backends import numpy_backend, numpy_pooling, oracle
+from backends import numpy_backend, oracle
 from backends.compare import assert_conforms
 from backends.interface import Case, Unsupported, dtype_named
 from backends.numpy_backend import FLOATS, INTEGERS, NumpyBackend
+from backends.numpy_program import Script
 from backends.spec import Adaptive, Average, Global, Lp, Max, PoolSpec, Sliding
 
 LAYOUTS = ("channels_first", "channels_last")
@@ -370,7 +371,7 @@ def test_the_calls_are_those_of_the_pooling(reduction, windows, output, block):
 def test_the_buffer_is_as_runs_are_long(windows, shape, layout, buffer, monkeypatch):
     """NumPy's buffer has the size that suits the plan, while its calls are made and no longer."""
     seen = []
-    monkeypatch.setattr(numpy_pooling, "run", lambda calls, given: seen.append(np.getbufsize()))
+    monkeypatch.setattr(Script, "run", lambda script, given: seen.append(np.getbufsize()))
     backends.run(NumpyBackend(threads=1), asked(Max(), windows, "values", shape=shape, layout=layout))
     assert set(seen) == {buffer}
     assert np.getbufsize() == 8192

@@ -7,7 +7,7 @@ import backends
 from backends import numpy_numbers
 from backends.interface import Case
 from backends.numpy_numbers import narrow, shrinks, widen
-from backends.numpy_program import Builder, copy, run
+from backends.numpy_program import Builder, Script, copy
 from backends.spec import Average, PoolSpec, Sliding
 
 EVERY = np.arange(2**16, dtype=np.uint16).view(np.float16)
@@ -17,7 +17,7 @@ FINITE = EVERY[np.isfinite(EVERY)]
 def ran(build: Builder, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """What a program that reads x writes to y."""
     program = build.program()
-    run(program.link(np.empty(program.size, np.uint8)), {"x": x, "y": y})
+    Script(program.link(np.empty(program.size, np.uint8))).run({"x": x, "y": y})
     return y
 
 

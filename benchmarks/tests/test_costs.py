@@ -11,7 +11,7 @@ LONG, WIDE = np.ones(40_000, np.float32), np.ones((100, 200), np.float32)
 
 
 def call(function, *inputs, out, **arguments):
-    return Call(function, inputs, False, out, arguments)
+    return Call(function, inputs, out, arguments)
 
 
 @pytest.mark.parametrize(
