@@ -106,12 +106,17 @@ class Comparison:
 
     def ahead(self, name: str) -> float | None:
         """How many times as long plain code takes as NumPy, in the layout where that is least."""
-        ratios = [
-            self.ratio((name, layout), (OURS, layout))
-            for layout in LAYOUTS
-            if (name, layout) in self.turns and (OURS, layout) in self.turns
-        ]
-        return min(ratios, default=None)
+        layout = self._least_ahead(name)
+        return self.ratio((name, layout), (OURS, layout)) if layout else None
+
+    def room(self, name: str) -> float | None:
+        """How many times as long plain code takes as a copy of as many bytes, in that layout: nothing can be further ahead of it."""
+        layout = self._least_ahead(name)
+        return self.seconds((name, layout)) * self.bandwidth / self.bytes if layout and self.bandwidth and self.bytes else None
+
+    def _least_ahead(self, name: str) -> str | None:
+        both = [layout for layout in LAYOUTS if (name, layout) in self.turns and (OURS, layout) in self.turns]
+        return min(both, key=lambda layout: self.ratio((name, layout), (OURS, layout)), default=None)
 
     @property
     def share(self) -> float | None:
@@ -178,6 +183,10 @@ def _ahead(found: Mapping[str, Comparison], plain: str) -> Iterable[str]:
         worst = min(sorted(names), key=ahead.__getitem__)
         text = f"{said} takes {geometric_mean(ahead[name] for name in names):.1f} times as long as NumPy, over {len(names)} workloads"
         yield f"{text}, at least {ahead[worst]:.1f} times ({worst}{f'; aim: {PLAIN_AIM:g} everywhere' if aimed else '; no aim'})"
+        behind = [name for name in names if ahead[name] < PLAIN_AIM]
+        if aimed and behind:
+            bound = sum((found[name].room(plain) or math.inf) < PLAIN_AIM for name in behind)
+            yield f"  {len(behind)} miss it; on {bound} of them even copying the bytes that must move takes more than a fifth of its time"
 
 
 def _because(name: str, comparison: Comparison) -> str:

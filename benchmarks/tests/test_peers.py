@@ -122,6 +122,19 @@ def test_plain_code_is_compared_in_each_layout():
     assert found.ahead(BLOCKS) == 4.0
 
 
+def test_nothing_is_further_ahead_of_plain_code_than_a_copy():
+    """Of the workloads that miss the aim it is said on how many plain code is within five times a copy; unknown bandwidths prove nothing."""
+    found = {name: compared(nl=[2.0], bl=[8.0], nf=[2.0], bf=[9.0]) for name in ("near", "far", "unknown")}
+    for name, copy in (("near", 1.7), ("far", 1.5)):
+        found[name].bytes, found[name].bandwidth = 100, 100 / copy
+    assert found["near"].room(BLOCKS) == pytest.approx(8 / 1.7)
+    assert found["unknown"].room(BLOCKS) is None
+    (told,) = [line for line in verdict(found, {}) if "miss it" in line]
+    assert told == "  3 miss it; on 1 of them even copying the bytes that must move takes more than a fifth of its time"
+    met = {"met": compared(nl=[1.0], bl=[5.0])}
+    assert not [line for line in verdict(met, {}) if "miss it" in line]
+
+
 def test_the_verdict_is_in_sentences():
     """The geometric mean, what is above the limits by name and why, what was wrong, and each gap once with its reason."""
     found = {
