@@ -18,8 +18,8 @@ from backends.numpy_program import Builder, Operand, Program, copy
 Shape = tuple[int, ...]
 Runs = tuple[tuple[int, int, int], ...]
 
-FEW, ROWS = 8, 1 << 16
-"""How many times at most the rows of a map change, and how many bytes of them a core's cache may hold."""
+FEW, LEAST, MOST = 8, 256, 1 << 16
+"""How many unlike rows of a map are held, of how many numbers at least, and how many numbers in all at most: a core's cache has them."""
 
 
 def values(question: Question) -> Plan:
@@ -63,8 +63,8 @@ class Factor:
     """What each sum is multiplied by: one number, or a map of the windows, or, with `rows`, few rows of such a map.
 
     With channels last a row, repeated for every channel, is a run as long as that of the sums, where each number of the
-    map would begin a run of its own: 0.1 ns an element instead of 0.2 to 0.3. Rows differ near a border only. `rows` has the
-    number of each outermost spatial index's row in `array`.
+    map would begin a run of its own: 0.1 ns an element instead of 0.2 to 0.3. Rows differ near a border only, and those that
+    follow each other and are equal are held once. `rows` has the number of each outermost spatial index's row in `array`.
     """
 
     array: np.ndarray
@@ -76,11 +76,13 @@ class Factor:
         channels = question.x.shape[-1]
         if not factor.ndim or question.order[0] != 0 or question.order[-1] != 1 or channels == 1:
             return cls(array=factor)
-        unlike, rows = np.unique(np.broadcast_to(factor[0], (*question.counts[1:-1], 1)), axis=0, return_inverse=True)
-        changes = np.count_nonzero(np.diff(rows.ravel()))
-        if changes >= FEW or unlike.nbytes * channels > ROWS:
+        rows = np.broadcast_to(factor[0], (*question.counts[1:-1], 1))
+        other = (rows[1:] != rows[:-1]).reshape(len(rows) - 1, -1).any(axis=1)
+        unlike, length = 1 + np.count_nonzero(other), rows[0].size * channels
+        if unlike > FEW or length < LEAST or unlike * length > MOST:
             return cls(array=factor)
-        return cls(array=np.repeat(unlike, channels, axis=-1), rows=tuple(rows.ravel().tolist()))
+        first = [0, *(np.flatnonzero(other) + 1).tolist()]
+        return cls(array=np.repeat(rows[first], channels, axis=-1), rows=(0, *np.cumsum(other).tolist()))
 
     def part(self, index: Index) -> tuple[Index, Runs]:
         """What goes with a part of the sums: a part of the array, () for all of it, and the rows of it that follow each other."""

@@ -15,9 +15,9 @@ import numpy as np
 
 from backends import numpy_average, numpy_max, numpy_norm, text
 from backends.interface import LAYOUTS, PADDINGS, WINDOWS, Capabilities, Case, Unsupported
-from backends.numpy_plan import BLOCK, DENSE, WHOLE, axis_of, check, memory_order
+from backends.numpy_plan import BINS, BLOCK, DENSE, WHOLE, axis_of, check, memory_order
 from backends.numpy_pooling import PARALLEL_FROM, Plan, Question, is_half
-from backends.spec import Average, Lp, Max
+from backends.spec import Adaptive, Average, Lp, Max
 
 VARIANTS = {"": "NumPy, one axis at a time in cache-sized blocks"}
 
@@ -173,7 +173,9 @@ def _share(case: Case, threads: int) -> float:
     if 2 * windows > elements:
         return DENSE
     once = windows == math.prod(case.x.shape[:2]) and not isinstance(case.spec.reduction, Lp) and not is_half(case.x.dtype)
-    return WHOLE if once and threads == 1 and case.output == "values" else 1.0
+    if once and threads == 1 and case.output == "values":
+        return WHOLE
+    return BINS if isinstance(case.spec.windows, Adaptive) else 1.0
 
 
 def _within(size: int, plan: Callable[[Question], Plan], question: Question) -> Plan:

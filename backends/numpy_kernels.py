@@ -5,12 +5,15 @@ with the longest stride first, and a window of k×k costs 2(k−1) operations an
 With n elements, o windows of k taps on an axis:
 
 - `by_taps`: k−1 passes over o elements. Best for the small windows of most networks.
+- `by_flat_taps`: maxima with a stride of two, where next to nothing lies between two taps in memory, such as an image's channels: a window
+  at every element, over all memory as one run, k−1 passes over n elements of 0.08 ns instead of o = n/2 of 0.6 to 2, and a copy.
 - `by_doubling`: stride 1; passes of widths 2, 4, 8, … over n elements each, then one overlapping
   pass (max) or one more for each bit of k (sums: disjoint blocks only, since a difference of running
   sums would cancel, and would spread one NaN to every window after it). log₂k passes.
 - `by_reduce`: one `ufunc.reduce` a window. For few windows over many elements: global pooling.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +25,11 @@ from backends.numpy_program import Builder, Operand, copy
 
 DOUBLING_FROM = 6
 """Taps from which doubling, which also works on the padding, does less than tap by tap."""
+
+FLAT_TO = 64
+"""Bytes of a run, of the axes after the one that is reduced, up to which a pass over all memory beats one over such runs."""
+FLAT_FROM = 1 << 15
+"""Elements of a register from which that saves more than the calls for a copy and the borders cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +90,55 @@ def reduce_axis(build: Builder, op: Reduction, source: str, axis: int, windows: 
         by_reduce(build, op, source, axis, windows, out)
     elif windows.stride == 1 and windows.kernel >= DOUBLING_FROM:
         by_doubling(build, op, source, axis, windows, dtype, out)
+    elif op.idempotent and windows.stride == 2 and windows.kernel > 2 and _is_flat(build, source, axis, dtype):
+        by_flat_taps(build, op, source, axis, windows, dtype, out)
     else:
         by_taps(build, op, source, axis, windows, out)
     return out
+
+
+def _is_flat(build: Builder, source: str, axis: int, dtype: np.dtype) -> bool:
+    """Whether a register is contiguous and large, of short runs and of a type of which a vector takes many."""
+    shape = build.shapes[source]
+    run = math.prod(shape[axis + 1 :]) * dtype.itemsize
+    return source in build.buffers and dtype.itemsize <= 4 and run <= FLAT_TO and math.prod(shape) >= FLAT_FROM
+
+
+def by_flat_taps(build: Builder, op: Reduction, source: str, axis: int, windows: Grid, dtype: np.dtype, out: str) -> None:
+    """A window at every element, whether it is wanted or not: k−1 passes over one run; then those that are whole are copied.
+
+    Windows that reach past the end of a row read the next one's elements, and are not wanted; those at a border go tap by tap.
+    """
+    shape = build.shapes[source]
+    first, last = _whole(windows)
+    if first < last:
+        everywhere = build.buffer(shape, dtype)
+        tap = windows.dilation * math.prod(shape[axis + 1 :])
+        length = math.prod(shape) - (windows.kernel - 1) * tap
+        elements, running = build.flat(source), Operand(build.flat(everywhere), (slice(0, length),))
+        so_far = Operand(elements, (slice(0, length),))
+        for j in range(1, windows.kernel):
+            build.emit(op.ufunc, so_far, Operand(elements, (slice(j * tap, j * tap + length),)), out=running)
+            so_far = running
+        start = first * windows.stride - windows.before
+        wanted = slice(start, start + (last - first - 1) * windows.stride + 1, windows.stride)
+        build.emit(copy, at(everywhere, axis, wanted), out=at(out, axis, slice(first, last)))
+        build.free(everywhere)
+    for low, high in ((0, min(first, windows.count)), (max(first, last), windows.count)):
+        if low < high:
+            read, border = windows.cut(low, high)
+            by_taps(build, op, _piece(build, source, axis, read), axis, border, _piece(build, out, axis, slice(low, high)))
+
+
+def _whole(windows: Grid) -> tuple[int, int]:
+    """The first of the windows that no border clips, and the one after the last of them."""
+    first = -(-max(0, windows.before) // windows.stride)
+    return first, min(windows.count, (windows.size - windows.reach + windows.before) // windows.stride + 1)
+
+
+def _piece(build: Builder, register: str, axis: int, part: slice) -> str:
+    """A slice of a register along one axis, as a register."""
+    return build.part(register, (*along(axis, part), *(slice(None),) * (len(build.shapes[register]) - axis - 1)))
 
 
 def by_taps(build: Builder, op: Reduction, source: str, axis: int, windows: Grid, out: str) -> None:

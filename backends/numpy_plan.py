@@ -17,9 +17,10 @@ from backends.spec import Average, Global, PoolSpec, Sliding, Windows
 BLOCK = 3 << 18
 """Bytes of a block's input: few enough to stay, with its scratch, in the 1 or 2 MB that recent cores have of their own; enough to
 make a call's half microsecond small."""
-DENSE, WHOLE = 2 / 3, 4.0
+DENSE, BINS, WHOLE = 2 / 3, 4 / 3, 4.0
 """How much smaller a block is where there are about as many windows as elements, so that every pass is over all of them (a fifth less time
-than in blocks of 1 MB, and up to two fifths), and how much larger where one pass takes each element once, and what it leaves is small."""
+than in blocks of 1 MB, and up to two fifths); how much larger where every block has calls for each of its bins, and where one pass takes
+each element once, and what it leaves is small."""
 
 
 LONG = 512

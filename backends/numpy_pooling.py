@@ -28,8 +28,8 @@ PARALLEL_FROM = 1 << 20
 NUMPY_BUFFER = 8192
 """Elements of NumPy's buffer as it comes: of two arrays and a result of float32, more than the 32 to 48 kB of a core's first cache."""
 SMALL_BUFFER, NO_BUFFER = 2048, 384
-"""Buffers which that cache holds, and which runs of `LONG_ENOUGH` elements do not use."""
-LONG_ENOUGH = 256
+"""Buffers which that cache holds, and which runs of `LONG_ENOUGH` bytes do not use, unless their elements are of more than four bytes."""
+LONG_ENOUGH = 1024
 
 Trap = Literal["over", "under", "invalid"]
 OVERFLOW: tuple[Trap, ...] = ("over", "invalid")
@@ -48,6 +48,10 @@ class Block:
     program: Program
     parts: Mapping[str, Index]
     slow: Callable[[], Program] | None = None
+
+    def given(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The block's parts of these arrays."""
+        return {name: arrays[name][part] if part else arrays[name] for name, part in self.parts.items() if name in arrays}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,9 +116,10 @@ class Plan:
         y = np.empty(self.shape, self.dtype)
         results = {"y": y, "flat": y.reshape(-1)} if self.flat else {"y": y}
         ready: list[Call] = []
-        share = _Share(self, self.blocks) if self.blocks else None
-        for (_, parts, _), calls in zip(share.blocks, share.calls, strict=True) if share else ():
-            ready += give(calls, {name: results[name][part] if part else results[name] for name, part in parts})
+        arena = _arena(self.scratch)
+        for block in self.blocks:
+            own = {name: results[name][part] if part else results[name] for name, part in block.parts.items() if name in results}
+            ready += give(block.program.link(arena), {**own, **block.given(self.arrays)})
         return ready
 
 
@@ -124,14 +129,13 @@ class _Share:
     def __init__(self, plan: Plan, blocks: Sequence[Block]) -> None:
         self.plan = plan
         arena = _arena(max(block.program.size for block in blocks))
-        linked = {id(block.program): block.program.link(arena) for block in blocks}
-        self.calls = [give(linked[id(block.program)], self._given(block)) for block in blocks]
-        self.blocks = [(block, self._results(block), Script(calls)) for block, calls in zip(blocks, self.calls, strict=True)]
+        scripts = {id(block.program): block.program for block in blocks}
+        linked = {number: Script(program.link(arena)) for number, program in scripts.items()}
+        self.blocks = [
+            (block, self._results(block), linked[id(block.program)], linked[id(block.program)].settled(block.given(plan.arrays)))
+            for block in blocks
+        ]
         self.context = plan.context()
-
-    def _given(self, block: Block) -> dict[str, np.ndarray]:
-        arrays = self.plan.arrays
-        return {name: arrays[name][part] if part else arrays[name] for name, part in block.parts.items() if name in arrays}
 
     def _results(self, block: Block) -> list[tuple[str, Index]]:
         """The parts of the result that a block writes; () for all of it."""
@@ -145,10 +149,10 @@ class _Share:
 
     def _run(self, y: np.ndarray) -> None:
         results = {"y": y, "flat": y.reshape(-1)} if self.plan.flat else {"y": y}
-        for block, parts, script in self.blocks:
+        for block, parts, script, settled in self.blocks:
             opened = {name: results[name][part] if part else results[name] for name, part in parts}
             try:
-                script.run(opened)
+                script.run(settled, opened)
             except FloatingPointError:
                 with np.errstate(all="ignore"):
                     self._again(block, opened)
@@ -158,17 +162,17 @@ class _Share:
 
         A power of two scales exactly, but for numbers so small that they are lost in a sum that overflowed.
         """
-        plan, given = self.plan, self._given(block)
+        plan, given = self.plan, block.given(self.plan.arrays)
         program = block.slow() if block.slow else block.program
         arena = _arena(program.size)
-        calls = program.link(arena)
-        Script(give(calls, given)).run(opened)
+        script = Script(program.link(arena))
+        script.run(script.settled(given), opened)
         if not plan.linear or plan.dtype == np.float16:  # float16's sums are float32, and cannot overflow
             return
         y, x, number = opened["y"], given[plan.linear], plan.dtype.type
         plain = y.copy()
         power = x.size.bit_length() + 1
-        Script(give(calls, {**given, plan.linear: x * number(2.0**-power)})).run(opened)
+        script.run(script.settled({**given, plan.linear: x * number(2.0**-power)}), opened)
         y *= number(2.0**power)
         np.copyto(y, plain, where=np.isfinite(plain))
 
@@ -215,7 +219,8 @@ class Question:
         """
         if all(axis is None or axis.count == 1 for axis in self.axes):
             return NUMPY_BUFFER
-        return NO_BUFFER if self.axes[-1] is None and self.x.shape[-1] >= LONG_ENOUGH else SMALL_BUFFER
+        long = self.axes[-1] is None and self.x.shape[-1] * self.x.itemsize >= LONG_ENOUGH
+        return NO_BUFFER if long else SMALL_BUFFER
 
     def collapsed(self) -> "Question":
         """The same with its spatial axes as one, where one window takes all of each, and memory allows it.

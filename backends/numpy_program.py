@@ -224,24 +224,30 @@ def give(calls: Sequence[Call], given: Mapping[str, np.ndarray]) -> list[Call]:
 
 
 class Script:
-    """Calls that are made again and again, with other arrays for their open operands; of these each is looked at once a run.
+    """A program's calls, which are made again and again, and by many blocks, with other arrays for their open operands alone.
 
-    That is half of what the calls of a small pooling cost beside what they compute.
+    What is open is looked at once a run, and once where it is all of a register: that is half of what the calls of a small pooling
+    cost beside what they compute.
     """
 
     def __init__(self, calls: Sequence[Call]) -> None:
         operands = [operand for call in calls for operand in (*call.inputs, call.out)]
-        self._opens = tuple(dict.fromkeys(operand for operand in operands if isinstance(operand, Open)))
+        places = {operand: place for place, operand in enumerate(dict.fromkeys(one for one in operands if isinstance(one, Open)))}
+        self._opens = tuple(places)
         self._known = [operand for operand in operands if not isinstance(operand, Open)]
         known = iter(range(len(self._opens), len(operands)))
         self._calls: list[tuple[Callable[..., Any], Callable[[list[Any]], tuple[Any, ...]], int | None, Mapping[str, Any]]] = []
         for call in calls:
-            *inputs, out = [self._opens.index(one) if isinstance(one, Open) else next(known) for one in (*call.inputs, call.out)]
+            *inputs, out = [places[one] if isinstance(one, Open) else next(known) for one in (*call.inputs, call.out)]
             self._calls.append((call.function, _pick(inputs), None if call.out is None else out, call.arguments))
 
-    def run(self, given: Mapping[str, np.ndarray]) -> None:
-        """Make the calls, with what is given for the registers that were open."""
-        operands = [operand.among(given) for operand in self._opens]
+    def settled(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray | Open]:
+        """The open operands, of which those of the registers given are looked at for good."""
+        return [operand.among(given) if operand.register in given else operand for operand in self._opens]
+
+    def run(self, settled: Sequence[np.ndarray | Open], given: Mapping[str, np.ndarray]) -> None:
+        """Make the calls, with what is given for the registers that are open yet."""
+        operands: list[Any] = [operand.among(given) if isinstance(operand, Open) else operand for operand in settled]
         operands += self._known
         for function, pick, out, arguments in self._calls:
             if out is None:

@@ -24,7 +24,7 @@ from backends.numpy_pooling import Plan
 from backends.numpy_program import Call, copy
 
 SHORT = 1024
-"""Elements of a run from which beginning it is lost in the time that it takes, and NumPy copies none into its buffer first."""
+"""Elements of a run from which beginning it is lost in the time that it takes, and a plan's buffer takes none of it."""
 ROW = 512
 """Elements of a run from which `reduce` is nearly as fast as on any."""
 ENOUGH, LEAST, MOST = 0.03, 5, 60
@@ -49,7 +49,7 @@ class Costs:
 
 
 def measure(plan: Plan, pool: Callable[[], Any]) -> Costs:
-    """Time the calls of a plan one by one, in order, and `pool`, which makes them."""
+    """Time the calls of a plan one by one, in order and with its buffer, and `pool`, which makes them."""
     calls = plan.calls()
     number, result = np.ones(1, np.float32), np.ones(1, np.float32)
     # Each alone: a call after one that went over other memory finds its own code and data no longer in the cache.

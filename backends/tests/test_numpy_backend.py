@@ -3,6 +3,7 @@
 import itertools
 import math
 import threading
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import backends
-from backends import numpy_backend, oracle
+from backends import numpy_backend, numpy_kernels, oracle
 from backends.compare import assert_conforms
 from backends.interface import Case, Unsupported, dtype_named
 from backends.numpy_backend import FLOATS, INTEGERS, NumpyBackend
@@ -161,8 +162,12 @@ def by_two(*kernel, **more):
         (by_two(1, 3), (5, 7)),
     ],
 )
-def test_windows_that_step_by_two(windows, spatial, dtype, output, layout):
-    """Windows that step by two conform inside, at borders, and where all are clipped, whatever is reduced first."""
+def test_stepping_windows_over_all_memory_as_one_run(monkeypatch, windows, spatial, dtype, output, layout):
+    """Windows that step by two conform when every one between them is computed too: inside, at borders, and where all are clipped."""
+    taken = []
+    monkeypatch.setattr(numpy_kernels, "FLAT_FROM", 1)
+    flat = numpy_kernels.by_flat_taps
+    monkeypatch.setattr(numpy_kernels, "by_flat_taps", lambda *given: taken.append(1) or flat(*given))
     values = palette(dtype_named(dtype))
     x = values[np.random.default_rng(0).integers(len(values), size=(2, 3, *spatial))]
     for one in (x, x[:, :1]):
@@ -170,6 +175,9 @@ def test_windows_that_step_by_two(windows, spatial, dtype, output, layout):
         g = numbers(case.pooled_shape, dtype) if output == "gradient" else None
         case = case.replace(output=output, cotangent=g)
         assert_conforms(case, backends.run(NumpyBackend(threads=1), case))
+    if output == "values":
+        # The first axis that is reduced reads the input, which may lie anyhow.
+        assert bool(taken) == (sum(k > 1 for k in windows.kernel) > 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
@@ -371,21 +379,48 @@ def test_the_calls_are_those_of_the_pooling(reduction, windows, output, block):
 def test_the_buffer_is_as_runs_are_long(windows, shape, layout, buffer, monkeypatch):
     """NumPy's buffer has the size that suits the plan, while its calls are made and no longer."""
     seen = []
-    monkeypatch.setattr(Script, "run", lambda script, given: seen.append(np.getbufsize()))
+    monkeypatch.setattr(Script, "run", lambda script, settled, given: seen.append(np.getbufsize()))
     backends.run(NumpyBackend(threads=1), asked(Max(), windows, "values", shape=shape, layout=layout))
     assert set(seen) == {buffer}
     assert np.getbufsize() == 8192
 
 
 @pytest.mark.parametrize(
-    "windows, share",
-    [(Sliding(kernel=(2, 2)), 1), (Sliding(kernel=(3, 3), stride=(1, 1)), 2 / 3), (Global(), 4)],
+    "share, reduction, windows, more",
+    [
+        (1, Max(), Sliding(kernel=(2, 2)), {}),
+        (2 / 3, Max(), Sliding(kernel=(3, 3), stride=(1, 1)), {}),
+        (4 / 3, Average(), Adaptive(output_size=(5, 4)), {}),
+        (4, Max(), Global(), {}),
+        (1, Max(), Global(), {"threads": 2}),
+        (1, Max(), Global(), {"dtype": "bfloat16"}),
+        (1, Lp(p=2), Global(), {}),
+        (1, Average(), Global(), {"output": "gradient"}),
+    ],
 )
-def test_blocks_are_as_large_as_passes_allow(windows, share):
-    """A block is smaller where every pass is over all of it, and larger where there is one pass."""
-    backend = NumpyBackend(threads=1, block=3 << 12)
-    question, _ = backend._planned(asked(Max(), windows, "values"))
+def test_blocks_are_as_large_as_passes_allow(share, reduction, windows, more, monkeypatch):
+    """A block is smaller where every pass is over all of it, and larger for bins, and where one pass over it is all."""
+    monkeypatch.setattr(numpy_backend, "PARALLEL_FROM", 1)
+    backend = NumpyBackend(threads=more.get("threads", 1), block=3 << 12)
+    question, _ = backend._planned(asked(reduction, windows, more.get("output", "values"), more.get("dtype", "float32")))
     assert question.block == int(share * (3 << 12))
+
+
+@pytest.mark.parametrize("reduction, windows", [(Max(), Sliding(kernel=(3, 3), stride=(2, 2))), (Average(), Sliding(kernel=(5, 5)))])
+def test_blocks_share_what_they_have_in_common(reduction, windows):
+    """A bound call holds little for each of its blocks: the calls are those of their program."""
+    bound = NumpyBackend(threads=1, block=1 << 12)
+    case = asked(reduction, windows, "values", "float16", shape=(8, 16, 60, 60))
+    tracemalloc.start()
+    try:
+        call = bound.bind(case)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    plan = bound.plan(case)
+    assert len(plan.blocks) > 100
+    assert held - plan.scratch < 4000 * len(plan.blocks)
+    assert call().shape == case.pooled_shape
 
 
 def test_native_code_runs(capsys):

@@ -17,7 +17,8 @@ FINITE = EVERY[np.isfinite(EVERY)]
 def ran(build: Builder, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """What a program that reads x writes to y."""
     program = build.program()
-    Script(program.link(np.empty(program.size, np.uint8))).run({"x": x, "y": y})
+    script = Script(program.link(np.empty(program.size, np.uint8)))
+    script.run(script.settled({"x": x}), {"y": y})
     return y
 
 

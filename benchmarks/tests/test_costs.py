@@ -48,7 +48,7 @@ def test_what_makes_a_call_slow(made, kind, run):
     "name, layout, kinds",
     [
         ("googlenet-pool1", "channels_last", {"short": 64, "passes": ...}),
-        ("googlenet-pool1", "channels_first", {"short": 112, "strided": ...}),
+        ("googlenet-pool1", "channels_first", {"short": 112, "strided": ..., "passes": ...}),
         ("inception3-keras-mixed0", "channels_last", {"passes": ...}),
         ("densenet121-transition1-bf16", "channels_last", {"converted": ..., "short": 128, "passes": ...}),
     ],
@@ -63,3 +63,12 @@ def test_a_pooling_is_made_of_such_calls(name, layout, kinds, monkeypatch):
     assert found.calls == len(backend.plan(case).calls())
     assert found.moved > case.x.nbytes
     assert set(found.seconds) == set(costs.KINDS)
+
+
+def test_calls_are_timed_as_the_plan_makes_them(monkeypatch):
+    """Each call is timed with the buffer of its plan, and nothing of that is left afterwards."""
+    plan, seen = backends.load("numpy").plan(WORKLOADS["googlenet-pool1"].case("channels_last")), []
+    monkeypatch.setattr(costs, "_medians", lambda works: seen.append(np.getbufsize()) or [1e-6] * len(works))
+    costs.measure(plan, lambda: None)
+    assert seen == [8192, 8192, plan.buffer] and plan.buffer != 8192
+    assert np.getbufsize() == 8192
