@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import itertools
+import math
 import signal
 import sys
 import time
@@ -12,15 +13,15 @@ from pathlib import Path
 import backends
 from backends.interface import LAYOUTS, OUTPUTS
 from benchmarks import machine
-from benchmarks.cells import LEVELS
-from benchmarks.run import INTERRUPTED, Options, run
+from benchmarks.cells import LEVELS, cells
+from benchmarks.run import INTERRUPTED, TEST, Options, run
 from benchmarks.table import aligned, duration
 from benchmarks.workloads import WORKLOADS
 from reports.record import DEFAULT_FOLDER
 
 DEFAULT = ("numpy", "torch", "tensorflow")
 DEVICES = (":cuda", ":cuda-compile", ":gpu")
-"""Variants that are timed when they are named: whether there is a device is known only when they are loaded."""
+"""Variants that are timed when they are named, and in `full` where the system has a GPU."""
 UNLIKE_PEERS = {
     "resume": "a comparison of peers is of one run",
     "layout": "--peers compares each contender in its better layout",
@@ -38,21 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(_listing()))
         return 0
     level = given.level or ("standard" if given.peers else "quick")
+    # A run that is told to end takes the processes that it started with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    records = given.records.resolve()
+    try:
+        records.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--records {given.records}: expected a folder, or where one can be made: {error.strerror}")
     try:
         machine.pinned(1 if given.threads is None else given.threads)
         chosen = tuple(backends.known(name) for name in given.backend or _installed(level))
     except ValueError as error:
         parser.error(str(error))
-    # A run that is told to end takes the processes that it started with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    records = given.records.resolve()
+    # What it takes to import gate and peers is for those who ask for it.
     if given.peers:
         for option, why in UNLIKE_PEERS.items():
             if getattr(given, option):
                 parser.error(f"--{option}: {why}")
         if len(given.output) > 1:
             parser.error(f"--output {' --output '.join(given.output)}: --peers compares one output a run")
-        # What it takes to import gate and peers is for those who ask for it.
         from benchmarks.gate_data import Usage
         from benchmarks.peers import compare
 
@@ -68,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         except Usage as error:
             parser.error(str(error))
+    if reason := _nothing(given.select, chosen, level, tuple(given.layout), tuple(given.output)):
+        parser.error(reason)
     status, begun = 0, time.monotonic()
     series = manners(level, given.threads, cold=given.cold)
     for number, (threads, cold) in enumerate(series, 1):
@@ -138,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cold", action="store_true", help="every round meets a buffer that no cache holds (full: that too)")
     add(
         "--cell-limit",
-        type=float,
+        type=_seconds,
         default=120.0,
         metavar="SECONDS",
         help="how long a cell's check and its timing may take each (--peers: a contender, for one thing)",
@@ -155,10 +162,45 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _nothing(select: str, names: Sequence[str], level: str, layouts: Sequence[str], outputs: Sequence[str]) -> str:
+    """Why there is nothing to time, known before a framework is started; empty where there is something."""
+    having = cells(level, layouts, outputs)
+    if not having:
+        return f"no workload of level {level!r} has {' or '.join(outputs)}"
+    if not select:
+        return ""
+    from benchmarks.gate_data import Usage
+    from benchmarks.gate_sides import matches
+
+    seen = [[f"{TEST.name}::test_speed[{name}-{cell.workload.name}-{cell.layout}-{cell.output}]"] for name in names for cell in having]
+    try:
+        found = any(matches(select, words) for words in seen)
+    except Usage as error:
+        return str(error)
+    return (
+        ""
+        if found
+        else f"-k {select!r}: chooses none of {len(seen)} cells such as {seen[0][0]}; `python -m benchmarks --list` has the workloads"
+    )
+
+
+def _seconds(text: str) -> float:
+    """A time limit."""
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds above 0")
+    return seconds
+
+
 def _installed(level: str) -> list[str]:
-    """The backends that are timed unless some are named; of `full` every variant that computes on a CPU."""
+    """The backends that are timed unless some are named; of `full` every variant: those for a GPU where there is one."""
     names = [name for name in backends.available() if name.partition(":")[0] in backends.adapters()] if level == "full" else DEFAULT
-    return [name for name in names if importlib.util.find_spec(name.partition(":")[0]) and not name.endswith(DEVICES)]
+    found = [name for name in names if importlib.util.find_spec(name.partition(":")[0])]
+    if machine.has_gpu():
+        return found
+    if left_out := [name for name in found if name.endswith(DEVICES)]:
+        print(f"left out: {', '.join(left_out)}: this system shows no GPU; name one with --backend to have it tried all the same")
+    return [name for name in found if name not in left_out]
 
 
 def _listing() -> list[str]:

@@ -52,6 +52,8 @@ class DeviceClock:
         self._events = passed is not None
         if passed is None:
             return time.perf_counter()
+        if not 0 <= passed < math.inf:
+            raise machine.Refused(f"device events are {passed!r} seconds apart: a time is finite, and not negative")
         self._now += passed
         return self._now
 

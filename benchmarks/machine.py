@@ -10,6 +10,7 @@ import functools
 import gc
 import os
 import platform
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ HELD = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "42949
 """Memory comes from the heap and stays: glibc gives large results back to the system, and the next call faults them in anew, or not."""
 FALLBACK_CACHE = 32 << 20
 """Bytes of last-level cache where the system does not say."""
+BEYOND = 4
+"""How many times the last-level cache a copy moves whose arrays no cache holds."""
 ATTEMPTS, LONGER = 5, 1.1
 """How often a rate is measured before it is called unknown, and by which factor an array five times as long takes longer at least."""
 
@@ -151,6 +154,11 @@ def _read(path: str | Path) -> str:
         return "unknown"
 
 
+def has_gpu() -> bool:
+    """Whether the system shows an NVIDIA GPU; whether a framework can use it is known once it is loaded."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists() or shutil.which("nvidia-smi") is not None
+
+
 # --- how fast it copies -------------------------------------------------------------------------
 
 
@@ -171,20 +179,37 @@ def copy_bandwidth(nbytes: int, threads: int, seconds: float = 0.02) -> float:
     return best
 
 
+def memory_bandwidth(threads: int) -> float:
+    """`copy_bandwidth` of more than the caches hold; 0 for unknown, where there is no memory for that."""
+    try:
+        return copy_bandwidth(BEYOND * last_level_cache(), threads)
+    except MemoryError:
+        return 0.0
+
+
 @functools.cache
 def comparison_rate(threads: int, seconds: float = 0.02) -> float:
     """Comparisons a second of float32 numbers that stay in the first cache, on so many threads.
 
-    What a longer array takes more than a shorter one, so that what a call costs by itself does not count. 0 for unknown: other
-    work on the machine hid that difference every time.
+    Two by two, or all of an array with one, whichever is faster, as a kernel may. What a longer array takes more than a shorter
+    one, so that what a call costs by itself does not count. 0 for unknown: other work on the machine hid that difference every time.
     """
+
+    def two_by_two(size: int) -> Callable[[], Any]:
+        return functools.partial(np.maximum, np.ones(size, np.float32), np.zeros(size, np.float32), out=np.empty(size, np.float32))
+
+    def all_with_one(size: int) -> Callable[[], Any]:
+        return functools.partial(np.maximum.reduce, np.ones(size, np.float32))
+
+    return max(threads * _rate_of_more(work, seconds / 2) for work in (two_by_two, all_with_one))
+
+
+def _rate_of_more(work: Callable[[int], Callable[[], Any]], seconds: float) -> float:
+    """Elements a second, from what 5120 of them take more than 1024; 0 where that is hidden every time."""
     for _ in range(ATTEMPTS):
-        times = []
-        for size in (1024, 5120):
-            a, b = np.ones(size, np.float32), np.zeros(size, np.float32)
-            times.append(1 / _rate(functools.partial(np.maximum, a, b, out=b), 1, seconds / 2))
-        if times[1] > LONGER * times[0]:
-            return threads * 4096 / (times[1] - times[0])
+        few, many = (1 / _rate(work(size), 1, seconds / 2) for size in (1024, 5120))
+        if many > LONGER * few:
+            return 4096 / (many - few)
     return 0.0
 
 

@@ -147,12 +147,18 @@ def _timed(call: Call) -> float:
     return time.perf_counter() - start
 
 
+STILL = 1000
+"""Calls that take some time together, by any clock that moves."""
+
+
 def _calibrate(call: Call, seconds: float = ENOUGH_PROCESSOR) -> tuple[float, float, float]:
     """(seconds of one call, cores that it computes on, processor time that says so), from three calls or more; no time that is reported."""
-    calls, wall, cpu = 0, time.perf_counter(), time.process_time()
-    while calls < 3 or time.perf_counter() - wall < seconds:
+    calls, past, wall, cpu = 0, 0.0, time.perf_counter(), time.process_time()
+    while calls < 3 or (past := time.perf_counter() - wall) < seconds:
         call()
         calls += 1
+        if calls == STILL and past <= 0:
+            raise machine.Refused(f"the clock stands still: {calls} calls took no time by time.perf_counter")
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return max(wall / calls, 1e-9), cpu / max(wall, 1e-9), cpu
 
@@ -271,7 +277,7 @@ class Timing:
         if watch.elsewhere is not None:
             benchmark.extra_info["cores_busy_elsewhere"] = round(watch.elsewhere, 2)
         if plan.bare is not None:
-            benchmark.extra_info["bare"] = plan.bare
+            benchmark.extra_info["bare"] = list(machine.require_believable(plan.bare, "time.perf_counter, around the bare call"))
 
     def _varies(self, later: np.ndarray) -> bool:
         """Whether a later answer has other bits than the first and conforms all the same, as sums in no fixed order do.

@@ -1,8 +1,8 @@
 """One contender of a comparison, in a process of its own: `python -m benchmarks.peer NAME`.
 
 It reads a line of JSON, does what it says, and answers with one: "ask" prepares a question after one
-look at the answer, "place" binds it to freshly placed memory, "time" times a block of calls; "memory"
-and "explain" say what a call needs and where its time goes. It is idle meanwhile, so that contenders take turns.
+look at the answer, "place" binds it to freshly placed memory, "time" times a block of calls, "look" looks at one
+more answer; "memory" and "explain" say what a call needs and where its time goes. It is idle meanwhile, so that contenders take turns.
 """
 
 import json
@@ -20,7 +20,7 @@ from backends.interface import Backend, refusal
 from backends.timing import WARM_CALLS, elsewhere
 from benchmarks import costs, machine
 from benchmarks.cells import Cell
-from benchmarks.check import check
+from benchmarks.check import check, checksum
 from benchmarks.problems import status_of
 from benchmarks.workloads import WORKLOADS, bytes_moved
 
@@ -32,6 +32,7 @@ class Contender:
         self.backend = backend
         self.chance = random.Random(0)
         self.cases: dict[str, Any] = {}
+        self.checksums: dict[str, str] = {}
         self.calls: dict[str, Callable[[], Any]] = {}
 
     def ask(self, workload: str, layout: str, output: str) -> dict[str, Any]:
@@ -40,9 +41,11 @@ class Contender:
         self.calls.pop(layout, None)
         case = Cell(workload=WORKLOADS[workload], layout=layout, output=output).case()  # type: ignore[arg-type]  # the parent's words
         if reason := refusal(self.backend, case):
+            if not isinstance(reason, str):
+                raise TypeError(f"{self.backend.name}.gap returned {reason!r}: expected None, or the reason as a text")
             return {"status": "gap", "message": reason}
         looked = check(case, self.backend.fetch(self.backend.bind(elsewhere(case, self.chance))()))
-        self.cases[layout] = case
+        self.cases[layout], self.checksums[layout] = case, looked.checksum
         self.place(layout)
         facts = {"checksum": looked.checksum, "bytes": bytes_moved(case), "input": case.x.nbytes}
         return {"status": "ready", **facts, "seconds": self.time(layout, 1)["seconds"]}
@@ -53,6 +56,13 @@ class Contender:
         for _ in range(WARM_CALLS):
             call()
         self.calls[layout] = call
+        return {"status": "ready"}
+
+    def look(self, layout: str) -> dict[str, Any]:
+        """Look at one more answer: unless it is the first one, to the bit, it is checked anew."""
+        answer = self.backend.fetch(self.calls[layout]())
+        if checksum(answer) != self.checksums[layout]:
+            check(self.cases[layout], answer, seed=1)
         return {"status": "ready"}
 
     def time(self, layout: str, calls: int) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from benchmarks.costs import Costs
 from benchmarks.gate_data import Usage
 from benchmarks.gate_sides import matches
 from benchmarks.peers_text import EXPLAIN, FRAMEWORKS, LARGE, OURS, PLAIN, Column, Comparison, table, verdict
+from benchmarks.problems import status_of_death
 from benchmarks.progress import Screen, bar
 from benchmarks.workloads import QUICK, WORKLOADS, Workload
 from reports.record import Environment
@@ -42,7 +43,11 @@ SPIN = 0.004
 
 
 class Lost(Exception):
-    """A contender died, hung, or never started; the message says which."""
+    """A contender died, hung, or never started; `status` says which, as of any cell, and the message how."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 # --- measuring ----------------------------------------------------------------------------------
@@ -78,12 +83,12 @@ class Peer:
             Lost: it died, or takes too long.
         """
         if self.process.stdin is None:
-            raise Lost("has no input")
+            raise Lost("error", "has no input")
         try:
             self.process.stdin.write(json.dumps(what) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise Lost(f"died with status {self.process.wait()}") from None
+            raise self._dead() from None
         return self.reply(self.patience)
 
     def reply(self, patience: float) -> dict[str, Any]:
@@ -91,11 +96,14 @@ class Peer:
         try:
             line = self.answers.get(timeout=patience)
         except queue.Empty:
-            raise Lost(f"did not answer for {patience:g} s") from None
+            raise Lost("timeout", f"did not answer for {patience:g} s") from None
         if not line:
-            raise Lost(f"died with status {self.process.wait()}")
+            raise self._dead()
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _dead(self) -> Lost:
+        return Lost(*status_of_death(self.process.wait()))
 
     def _listen(self) -> None:
         # A thread, since only a thread can wait for a pipe with a time limit on every system.
@@ -124,6 +132,7 @@ def measure(peers: Mapping[str, Peer], workload: Workload, output: Output, threa
                 match.place()
             for sweep in range(SWEEPS):
                 match.sweep(chance, short=sweep >= 2)
+            match.look()
     match.found.busy = watch.elsewhere
     return match.finish()
 
@@ -174,6 +183,14 @@ class Match:
                 if answer["status"] != "ready":
                     self.failed[column] = f"{answer['status']}: {answer['message']}"
 
+    def look(self) -> None:
+        """Have everybody look at one more answer: who gives a wrong one by now was timed for nothing, and has words instead."""
+        for column in list(self.guesses):
+            answer = self._order(column, do="look") if column in self.guesses else {"status": "lost"}
+            if answer["status"] not in ("ready", "lost"):
+                del self.guesses[column], self.found.turns[column]
+                self.found.words[column] = f"{answer['status']}: {answer['message']}"
+
     def finish(self) -> Comparison:
         """What was found, with NumPy's memory, what it costs where it is slow, and the machine's bandwidth; who had no turn has words."""
         found = self.found
@@ -203,7 +220,7 @@ class Match:
             for one in LAYOUTS:
                 self.guesses.pop((name, one), None)
                 self.found.turns.pop((name, one), None)
-                self.found.words[name, one] = f"error: {error}"
+                self.found.words[name, one] = f"{error.status}: {error}"
             return {"status": "lost"}
 
 
@@ -276,7 +293,7 @@ def compare(
         file = Kept(records, contenders, threads, output)
         try:
             for number, workload in enumerate(workloads):
-                left = (time.monotonic() - start) / number * (len(workloads) - number) if number else 0.0
+                left = (time.monotonic() - start) / number * (len(workloads) - number) if number else None
                 screen.show(f"{bar(number, len(workloads), left)} {workload.name} …")
                 found[workload.name] = one = measure(contenders.peers, workload, output, threads, chance)
                 file.keep(found)

@@ -26,7 +26,10 @@ class Screen:
             self.out.flush()
 
 
-def bar(done: int, total: int, left: float, which: str = "") -> str:
-    """How much of `total` is done, in words of which, and how many seconds the rest takes: [#####...............] 5/20 1:20 left."""
+def bar(done: int, total: int, left: float | None, which: str = "") -> str:
+    """How much of `total` is done, in words of which, and how many seconds the rest takes, if that is known.
+
+    [#####...............] 5/20 1:20 left
+    """
     filled = round(20 * done / total) if total else 20
-    return f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{total}{which} {duration(left)} left"
+    return f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{total}{which}{'' if left is None else f' {duration(left)} left'}"

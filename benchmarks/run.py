@@ -291,7 +291,6 @@ class Progress(Screen):
 
     def started(self, cell: str) -> None:
         """A cell is being timed."""
-        self._since = time.monotonic()
         self.show(f"{self.bar()} {cell} …")
 
     def loaded(self) -> None:
@@ -303,6 +302,8 @@ class Progress(Screen):
         if timed:
             self.timed += 1
             self.spent += time.monotonic() - self._since
+        # From here on, so that recording a cell counts to the next one's time.
+        self._since = time.monotonic()
         self.done += 1
         self.left[self._backend] = max(0, self.left.get(self._backend, 0) - 1)
         if what:

@@ -18,6 +18,8 @@ NOISY_IQR, NOISY_DRIFT, NOISY_CORES = 0.10, 0.05, 0.25
 MORE_CORES, ENOUGH_PROCESSOR = 0.25, 0.05
 """A timing is remarked on where it computed on a quarter of a core more than the threads that were asked for; less processor
 time than 0.05 s tells too little, since some systems count it in steps of 0.016 s."""
+BEYOND = 1.1
+"""A timing is remarked on where its limit takes so many times as long as it did."""
 LAUNCHING = 0.9
 """A timing on a device is bound by launching where the host takes this share of it, or more, to launch."""
 
@@ -62,6 +64,9 @@ class Spread:
             yield f"it computed on {cores:.1f} cores {asked}"
         elif threads and said > threads:
             yield f"its backend says that it has {said} threads {asked}"
+        if (least := float(facts.get("limit", 0) or 0)) > BEYOND * self.median:
+            why = "measured while the machine was slower, or reading is faster than copying"
+            yield f"it reached {least / self.median:.0%} of its limit: {why}"
         if launching >= LAUNCHING * self.median:
             yield f"it is bound by launching, for which the host takes {duration(launching)}: the device may be faster"
 

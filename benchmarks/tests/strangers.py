@@ -100,6 +100,24 @@ class Changeable(Plain):
         return super().reduce(windows) + (self.calls > 3)
 
 
+class Unclear(Plain):
+    """Cannot say anything, for no reason."""
+
+    name = "unclear"
+
+    def gap(self, case):
+        return True
+
+
+class Killed(Plain):
+    """Dies as of a lack of memory."""
+
+    name = "killed"
+
+    def reduce(self, windows):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Mortal(Plain):
     """Dies by a signal on audio."""
 

@@ -14,6 +14,7 @@ from backends.spec import Max, PoolSpec, Sliding
 from benchmarks import devices, results
 from benchmarks.cells import Effort
 from benchmarks.devices import MOST, DeviceClock, Launches, Rotation, buffers, copy_bandwidth, transfers
+from benchmarks.machine import Refused
 from benchmarks.run import Options, run
 
 STRANGER = f"{Path(__file__).with_name('strangers.py')}:Device"
@@ -57,6 +58,13 @@ def test_a_clock_of_events_adds_up_what_they_say():
     clock = DeviceClock(lambda: None)
     assert before <= clock() <= time.perf_counter()
     assert str(clock) == "wall clock, device finished"
+
+
+@pytest.mark.parametrize("passed", [float("nan"), float("inf"), -1e-3])
+def test_a_clock_of_events_that_cannot_be_is_refused(passed):
+    """Events that are no finite time apart, or in the wrong order, are refused with what they said."""
+    with pytest.raises(Refused, match="a time is finite, and not negative"):
+        DeviceClock(lambda: passed)()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 70])

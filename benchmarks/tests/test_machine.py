@@ -104,17 +104,19 @@ def test_the_limit_is_whichever_takes_longer():
 @pytest.mark.parametrize(
     "times, rate",
     [
-        ([1e-6, 3e-6], 4096 / 2e-6),
-        ([2e-6, 1e-6, 1e-6, 1.05e-6, 1e-6, 3e-6], 4096 / 2e-6),
-        ([1e-6, 1e-6] * machine.ATTEMPTS, 0.0),
+        ([1e-6, 3e-6, 1e-6, 9e-6], 4096 / 2e-6),
+        ([1e-6, 9e-6, 1e-6, 3e-6], 4096 / 2e-6),
+        ([2e-6, 1e-6, 1e-6, 1.05e-6, 1e-6, 3e-6, 1e-6, 9e-6], 4096 / 2e-6),
+        ([1e-6, 1e-6] * machine.ATTEMPTS + [1e-6, 3e-6], 4096 / 2e-6),
+        ([1e-6, 1e-6] * 2 * machine.ATTEMPTS, 0.0),
     ],
-    ids=["at once", "at the third attempt", "never"],
+    ids=["two by two", "all with one", "at the third attempt", "in one way alone", "never"],
 )
 def test_a_rate_that_noise_hides_is_unknown(monkeypatch, times, rate):
     """A longer array that took no longer than a shorter one is measured again, and after some attempts the rate is unknown."""
     given = iter(times)
     monkeypatch.setattr(machine, "_rate", lambda work, amount, seconds: amount / next(given))
-    # Twice as many threads compare twice as much; 1/(1/t) is rounded.
+    # Twice as many threads compare twice as much, and the faster way counts; 1/(1/t) is rounded.
     assert machine.comparison_rate.__wrapped__(2) == pytest.approx(2 * rate)
     assert list(given) == []
 
@@ -165,13 +167,27 @@ def test_the_load_is_read_before_the_first_cell(monkeypatch):
     loads = iter([0.5])
     monkeypatch.setattr(machine, "load", lambda: next(loads, 9.0))
     monkeypatch.setattr(machine, "comparison_rate", lambda threads: 0.0)
-    monkeypatch.setattr(machine, "copy_bandwidth", lambda nbytes, threads: 1.0)
+    monkeypatch.setattr(machine, "copy_bandwidth", no_memory)
     manager = SimpleNamespace(get_plugin=lambda name: None)
     config = SimpleNamespace(stash=pytest.Stash(), getoption=lambda name, default: None, pluginmanager=manager)
     conftest.pytest_collection_finish(SimpleNamespace(items=[], config=config))
     told = {}
     conftest.pytest_benchmark_update_machine_info(config, told)
-    assert (told["poolproof"]["load"], told["poolproof"]["comparisons a second"]) == (0.5, "unknown")
+    assert told["poolproof"]["load"] == 0.5
+
+
+def no_memory(nbytes, threads):
+    raise MemoryError("two arrays")
+
+
+def test_a_rate_that_cannot_be_measured_is_unknown(monkeypatch):
+    """Too little memory for copies past the caches, or noise that hides a rate, costs that fact and no timing."""
+    monkeypatch.setattr(machine, "comparison_rate", lambda threads: 0.0)
+    monkeypatch.setattr(machine, "copy_bandwidth", no_memory)
+    told = {}
+    conftest.pytest_benchmark_update_machine_info(SimpleNamespace(stash=pytest.Stash(), getoption=lambda name, default: None), told)
+    rates = {told["poolproof"][name] for name in ("comparisons a second", "copy bandwidth of memory")}
+    assert rates == {"unknown"}
 
 
 def test_the_description_is_whole():

@@ -15,6 +15,7 @@ from benchmarks.costs import KINDS, Costs
 from benchmarks.peers import chosen, compare
 from benchmarks.peers_text import VIEW, Comparison, geometric_mean, table, verdict
 from benchmarks.plain import BlockReduce, WindowView
+from benchmarks.progress import bar
 from benchmarks.workloads import WORKLOADS
 
 BLOCKS = "benchmarks.plain:BlockReduce"
@@ -131,8 +132,8 @@ def test_nothing_is_further_ahead_of_plain_code_than_a_copy():
     assert found["unknown"].room(BLOCKS) is None
     (told,) = [line for line in verdict(found, {}) if "miss it" in line]
     assert told == "  3 miss it; on 1 of them even copying the bytes that must move takes more than a fifth of its time"
-    met = {"met": compared(nl=[1.0], bl=[5.0])}
-    assert not [line for line in verdict(met, {}) if "miss it" in line]
+    for fine in ({"met": compared(nl=[1.0], bl=[5.0])}, {"densenet121-transition1": compared(nl=[1.0], wl=[2.0])}):
+        assert not [line for line in verdict(fine, {}) if "miss it" in line]
 
 
 def test_the_verdict_is_in_sentences():
@@ -275,11 +276,11 @@ def test_a_contender_that_dies_is_started_anew(tmp_path, monkeypatch):
     out = io.StringIO()
     assert compare(threads=1, records=tmp_path, names=(f"{STRANGERS}:Plain", f"{STRANGERS}:Mortal"), out=out) == 0
     said = out.getvalue()
-    assert [name for name in ("m5-wide-pool1", "m5-pool2") if f"{name}: mortal died with status -11" in said] == [
+    assert [name for name in ("m5-wide-pool1", "m5-pool2") if f"{name}: mortal killed by SIGSEGV" in said] == [
         "m5-wide-pool1",
         "m5-pool2",
     ]
-    assert "m5-wide-pool1: mortal channels_first: error: died with status -11" in said
+    assert "m5-wide-pool1: mortal channels_first: error: killed by SIGSEGV" in said
     assert set(json.loads(next(tmp_path.glob("peers-*.json")).read_text())["turns"]) == {"m5-wide-pool1", "m5-pool2"}
 
 
@@ -391,3 +392,28 @@ def test_a_contender_that_hangs_is_given_up(tmp_path):
     asked = {"threads": 1, "records": tmp_path, "select": "m5-wide", "level": "quick", "patience": 2.0}
     assert compare(**asked, names=(f"{STRANGERS}:Slow",), out=out) == 0
     assert "m5-wide-pool1: slow did not answer for 2 s" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("Changeable", "m5-wide-pool1: changeable channels_first: wrong: Wrong: element (0, "),
+        ("Slow", "m5-wide-pool1: slow channels_last: timeout: did not answer for 2 s"),
+        ("Unclear", "m5-wide-pool1: unclear channels_first: error: TypeError: unclear.gap returned True: expected None, or the reason as a text"),
+        ("Killed", "m5-wide-pool1: killed channels_last: memory: killed by SIGKILL, which is how the kernel ends a process"),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_has_the_words_of_any_cell(tmp_path, name, words):
+    """A contender that is wrong later on is not compared; deaths, hangs and gaps without a reason have the status that a timing's would have."""
+    out = io.StringIO()
+    asked = {"threads": 1, "records": tmp_path, "select": "m5-wide", "level": "quick", "patience": 2.0}
+    assert compare(**asked, names=(f"{STRANGERS}:{name}",), out=out) == 0
+    assert words in out.getvalue()
+    turns = json.loads(next(tmp_path.glob("peers-*.json")).read_text())["turns"]["m5-wide-pool1"]
+    assert {turn["contender"] for turn in turns} == {"numpy"}
+
+
+def test_a_bar_without_an_estimate_has_none():
+    """Before anything is finished nothing is said of the time left."""
+    assert bar(0, 2, None) == "[....................] 0/2"
+    assert bar(1, 2, 61.0) == "[##########..........] 1/2 1:01 left"

@@ -282,14 +282,32 @@ def test_a_stuck_clock_is_refused(tmp_path):
         (["--backend", "nothing"], "unknown backend 'nothing'; choose from"),
         (["--threads", "0"], "threads=0: expected 1 to"),
         (["--level", "fast"], "invalid choice: 'fast'"),
+        (["--cell-limit", "-5"], "-5: expected a number of seconds above 0"),
+        (["--cell-limit", "nan"], "nan: expected a number of seconds above 0"),
+        (["--peers", "--cell-limit", "0"], "0: expected a number of seconds above 0"),
+        (["--backend", "numpy", "-k", "nothing-like-it"], "-k 'nothing-like-it': chooses none of 20 cells such as test_speed.py::test_speed[numpy-"),
+        (["--backend", "numpy", "-k", "resnet50-head", "--output", "indices"], "-k 'resnet50-head': chooses none of"),
+        (["--backend", "numpy", "-k", "and("], "-k 'and(': expected words with and, or, not and parentheses"),
+        (["--records", __file__], "expected a folder, or where one can be made: File exists"),
     ],
-)
+)  # fmt: skip
 def test_usage_errors(capsys, arguments, message):
-    """A name or a number that cannot be is a usage error with the choices."""
+    """A name, a number, an expression or a folder that cannot be is a usage error with what can, before a framework is started."""
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_full_has_the_variants_of_a_gpu_where_there_is_one(monkeypatch, capsys, shown):
+    """The whole product is that of every variant; those for a GPU are left out, by name, where the system shows none."""
+    monkeypatch.setattr(benchmarks.__main__.machine, "has_gpu", lambda: shown)
+    monkeypatch.setattr(benchmarks.__main__.importlib.util, "find_spec", lambda name: object())
+    names, said = benchmarks.__main__._installed("full"), capsys.readouterr().out
+    assert ({"torch:cuda", "torch:cuda-compile", "jax:cuda", "tensorflow:gpu"} <= set(names)) == shown
+    assert {"numpy", "torch", "torch:compile", "tensorflow:xla"} <= set(names)
+    assert ("left out: " in said and "torch:cuda-compile" in said) != shown
 
 
 def test_the_list(capsys):
@@ -334,10 +352,11 @@ def test_full_is_the_whole_product(monkeypatch, capsys):
     runs = []
     monkeypatch.setattr(benchmarks.__main__, "run", lambda options: runs.append(options) or (130 if len(runs) == 5 else 0))
     monkeypatch.setattr(benchmarks.__main__.machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(benchmarks.__main__.machine, "has_gpu", lambda: False)
     monkeypatch.setattr(benchmarks.__main__.importlib.util, "find_spec", lambda name: name != "jax")
     assert main(["--level", "full"]) == 0
     assert [(one.threads, one.cold) for one in runs] == [(1, False), (1, True), (2, False), (2, True)]
-    assert capsys.readouterr().out == "4 runs in 0:00\n"
+    assert capsys.readouterr().out.endswith("have it tried all the same\n4 runs in 0:00\n")
     assert [(one.number, one.of) for one in runs] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert {"numpy", "torch", "torch:compile", "tensorflow:graph", "tensorflow:xla"} <= set(runs[0].backends)
     assert not {"jax", "torch:cuda", "tensorflow:gpu", "jax:cuda", "torch:cuda-compile"} & set(runs[0].backends)

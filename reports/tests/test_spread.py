@@ -74,6 +74,13 @@ def test_launching_that_takes_as_long_is_remarked_on(launching, said):
     assert told == (["it is bound by launching, for which the host takes 9.90 µs: the device may be faster"] if said else [])
 
 
+@pytest.mark.parametrize("limit, said", [(2.08e-5, True), (1.05e-5, False), (0.5e-5, False), (0.0, False), (None, False)])
+def test_a_limit_that_was_passed_is_remarked_on(limit, said):
+    """What took less than the machine's limit, by more than both were measured, says so."""
+    (told,) = list(spread.of([1e-5] * 9).remarks({"limit": limit})) or [""]
+    assert told.startswith("it reached 208% of its limit: ") == said
+
+
 def test_drift_compares_the_halves():
     """Drift is the later half's median over the earlier half's."""
     assert spread.of([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]).drift == 2.0
