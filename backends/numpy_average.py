@@ -77,7 +77,7 @@ class Factor:
         if not factor.ndim or question.order[0] != 0 or question.order[-1] != 1 or channels == 1:
             return cls(array=factor)
         rows = np.broadcast_to(factor[0], (*question.counts[1:-1], 1))
-        other = (rows[1:] != rows[:-1]).reshape(len(rows) - 1, -1).any(axis=1)
+        other = (rows[1:] != rows[:-1]).any(axis=tuple(range(1, rows.ndim)))
         unlike, length = 1 + np.count_nonzero(other), rows[0].size * channels
         if unlike > FEW or length < LEAST or unlike * length > MOST:
             return cls(array=factor)

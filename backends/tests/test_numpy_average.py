@@ -23,6 +23,8 @@ CASES = [
     (Sliding(kernel=(1, 3), stride=(1, 1), padding=((0, 0), (1, 1))), (2, 3, 5, 4)),
     (Sliding(kernel=(3, 3, 3), stride=(1, 2, 1), padding="same_lower"), (1, 2, 5, 6, 7)),
     (Adaptive(output_size=(3, 4)), (2, 3, 7, 10)),
+    (Adaptive(output_size=(1, 4)), (2, 3, 1, 10)),
+    (Adaptive(output_size=(1, 1, 3)), (1, 2, 1, 1, 2)),
 ]
 
 
